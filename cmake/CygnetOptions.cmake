@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+# Language level, warnings, sanitizers and the compiler cache: what every target shares.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
+set(CMAKE_LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/lib")
+
+option(CYGNET_WERROR "Treat warnings as errors" ON)
+option(CYGNET_FUZZ "Build the libFuzzer targets (clang only)" OFF)
+# Writes SA keys to a file so that an analyser can open a capture. Insecure by
+# purpose: never on in a package; the binaries built with it say so when they start.
+option(CYGNET_INSECURE_KEY_EXPORT "Agent can export traffic keys for captures (insecure, tests only)" OFF)
+set(CYGNET_SANITIZE "" CACHE STRING "Sanitizers, as given to -fsanitize=")
+
+find_program(CYGNET_CCACHE ccache)
+if(CYGNET_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${CYGNET_CCACHE}")
+endif()
+
+add_library(cygnet_flags INTERFACE)
+target_compile_options(cygnet_flags INTERFACE
+  -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow
+  -Wnon-virtual-dtor -Wold-style-cast -Wimplicit-fallthrough -Wswitch-enum)
+if(CYGNET_WERROR)
+  target_compile_options(cygnet_flags INTERFACE -Werror)
+endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  target_compile_options(cygnet_flags INTERFACE -Wthread-safety)
+endif()
+if(CYGNET_SANITIZE)
+  add_compile_options(-fsanitize=${CYGNET_SANITIZE} -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${CYGNET_SANITIZE})
+  if(CYGNET_SANITIZE MATCHES "undefined")
+    add_compile_options(-fno-sanitize-recover=undefined)
+  endif()
+endif()
+target_include_directories(cygnet_flags INTERFACE "${CMAKE_SOURCE_DIR}/src")
+
+find_package(Threads REQUIRED)
+find_package(OpenSSL 3.0 REQUIRED)
+find_package(GTest REQUIRED)
+find_package(tl-expected REQUIRED)
+find_package(fmt REQUIRED)
