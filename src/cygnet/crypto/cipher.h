@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// Packet protection with one ESP suite and one direction's keys: AEADs (RFC 4106, RFC 7634) and
+/// AES-CBC with HMAC (RFC 3602, RFC 4868) behind one interface, over OpenSSL with contexts that are
+/// made once and reused. Not thread-safe: one object a thread.
+
+#include <memory>
+
+#include "cygnet/base/bytes.h"
+#include "cygnet/base/result.h"
+#include "cygnet/base/secret.h"
+#include "cygnet/crypto/ids.h"
+
+namespace cygnet::crypto {
+
+inline constexpr ErrorCode kErrKeyLength{"key-length"};
+
+class PacketCipher {
+ public:
+  /// @param encr_key   key with its salt at the end; @param integ_key empty for an AEAD.
+  /// @retval kErrKeyLength when either has not the suite's length.
+  [[nodiscard]] static Result<std::unique_ptr<PacketCipher>> create(const EspSuite& suite,
+                                                                    ByteView encr_key,
+                                                                    ByteView integ_key);
+  virtual ~PacketCipher() = default;
+
+  /// Encrypts `text` in place and writes the ICV. No allocation.
+  ///
+  /// @param aad   for an AEAD exactly what RFC 4106/7634 authenticate beside the text; for CBC+HMAC
+  ///              the ESP header octets (SPI | Seq); the IV and the ciphertext are added here.
+  /// @param tail  octets authenticated after the ciphertext (high ESN half, RFC 4303 section
+  ///              2.2.1) with a separate integrity algorithm; must be empty for an AEAD.
+  virtual bool seal(ByteView aad, ByteView iv, MutableByteView text, ByteView tail,
+                    MutableByteView icv) = 0;
+  /// Verifies, then decrypts in place; false leaves no plaintext behind. No allocation.
+  virtual bool open(ByteView aad, ByteView iv, MutableByteView text, ByteView tail,
+                    ByteView icv) = 0;
+};
+
+}  // namespace cygnet::crypto
