@@ -25,6 +25,8 @@ enum class TransformType : std::uint8_t {
   kMode = 241,
   kReplay = 242,
 };
+inline constexpr ErrorCode kErrPolicyText{"proposal-text"};
+
 enum class SequenceNumbers : std::uint8_t { k32Bit = 0, kEsn = 1 };
 enum class Mode : std::uint8_t { kTunnel = 1, kTransport = 2, kBeet = 3, kAggfragTunnel = 4 };
 
@@ -60,8 +62,11 @@ struct IpsecPolicy {
 [[nodiscard]] Proposal make_proposal(std::uint8_t number, const IpsecPolicy& policy);
 
 /// "aes256gcm16-x25519-sha256", "chacha20poly1305-ecp256-sha256", "aes256-sha256-x25519-sha256"
-/// (CBC: cipher, integrity, group, PRF), with optional suffixes "-noesn", "-transport", "-beet".
+/// (CBC: cipher, integrity, group, PRF), with optional suffixes "-noesn", then "-transport",
+/// "-beet" or "-aggfrag".
+/// @retval kErrPolicyText  names the part that was not understood and what may stand there.
 [[nodiscard]] Result<IpsecPolicy> policy_from_text(std::string_view text);
+/// The same spelling back: policy_from_text(to_string(p)) == p.
 [[nodiscard]] std::string to_string(const IpsecPolicy& policy);
 
 struct DhPublic {
@@ -96,10 +101,10 @@ struct Dim {
   crypto::Signature auth;
   friend bool operator==(const Dim& a, const Dim& b) {
     return a.device == b.device && a.counter == b.counter &&
-           a.initial_contact == b.initial_contact && a.lanes == b.lanes &&
-           a.ppk_ids == b.ppk_ids && a.unknown_notifies == b.unknown_notifies &&
-           a.proposals == b.proposals && a.kes == b.kes && a.nonce == b.nonce &&
-           a.auth.algorithm == b.auth.algorithm && a.auth.value == b.auth.value;
+           a.initial_contact == b.initial_contact && a.lanes == b.lanes && a.ppk_ids == b.ppk_ids &&
+           a.unknown_notifies == b.unknown_notifies && a.proposals == b.proposals &&
+           a.kes == b.kes && a.nonce == b.nonce && a.auth.algorithm == b.auth.algorithm &&
+           a.auth.value == b.auth.value;
   }
 };
 

@@ -5,9 +5,8 @@
 /// docs/protocol.md section 5). Pure; uses crypto.
 ///
 ///   S        = prf+(Ni | Nr, "SPI generation" | SPNi | SPNr)
-///   SPIs     = S cut into 4-octet values: SPIi[0], SPIr[0], SPIi[1], SPIr[1], …  (skip rule AMB-06)
-///   SKEYSEED = prf(Ni | Nr, g^ir)
-///   SK_d'    = prf+(SKEYSEED, Ni | Nr | SPIi[0] | SPIr[0])
+///   SPIs     = S cut into 4-octet values: SPIi[0], SPIr[0], SPIi[1], SPIr[1], …  (skip rule
+///   AMB-06) SKEYSEED = prf(Ni | Nr, g^ir) SK_d'    = prf+(SKEYSEED, Ni | Nr | SPIi[0] | SPIr[0])
 ///   SK_d     = prf+(PPK, SK_d') with a PPK, else SK_d'
 ///   KEYMAT   = prf+(SK_d, Ni | Nr)
 

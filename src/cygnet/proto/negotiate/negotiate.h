@@ -22,9 +22,9 @@ enum class Role : std::uint8_t { kInitiator, kResponder };
 struct Agreement {
   Role local_role = Role::kInitiator;
   IpsecPolicy policy;
-  std::uint8_t spn_i = 0;     ///< proposal number in the initiator's SA payload
-  std::uint8_t spn_r = 0;     ///< and in the responder's
-  std::uint16_t lanes = 1;    ///< min of both, 64 and what 255 prf+ blocks can key
+  std::uint8_t spn_i = 0;   ///< proposal number in the initiator's SA payload
+  std::uint8_t spn_r = 0;   ///< and in the responder's
+  std::uint16_t lanes = 1;  ///< min of both, 64 and what 255 prf+ blocks can key
   std::optional<Bytes> ppk_id;
 };
 
