@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cygnet/proto/dim/dim_check.h"
+
+#include "cygnet/crypto/dh.h"
+#include "cygnet/crypto/hash.h"
+#include "cygnet/proto/dim/dim_codec.h"
+#include "cygnet/proto/dim/sa_payload.h"
+#include "cygnet/proto/ids/mesh_address.h"
+#include "cygnet/proto/ikev2/payload.h"
+
+namespace cygnet::proto {
+namespace {
+
+std::string name_and_counter(const Dim& dim) {
+  return dim.device.value() + " counter " + to_string(dim.counter);
+}
+
+Status check_public_values(const Dim& dim) {
+  for (const DhPublic& ke : dim.kes) {
+    const auto group = crypto::dh_group_from(ke.group);
+    if (!group || !group_is_usable(dim.proposals, ke.group)) continue;
+    Status status = crypto::check_public_value(*group, ke.value);
+    if (!status) return fail(std::move(status).error().within("KE payload"));
+  }
+  return {};
+}
+
+Error counter_error(CounterVerdict verdict, const Dim& dim, const KnownDim& last) {
+  switch (verdict) {
+    case CounterVerdict::kEquivocation:
+      return {kErrEquivocation,
+              name_and_counter(dim) + " was seen before with other content",
+              {},
+              "look for a cloned or rolled-back device; roll it over to end this"};
+    case CounterVerdict::kStale:
+      return {kErrStaleDim,
+              name_and_counter(dim) + " is older than " + to_string(last.counter),
+              {},
+              {}};
+    case CounterVerdict::kInitialContact:
+      return {kErrInitialContact,
+              name_and_counter(dim) + " claims INITIAL_CONTACT without a higher boot count than " +
+                  to_string(last.counter),
+              {},
+              "the device has to raise its boot count when it loses its SAs"};
+    case CounterVerdict::kNewer:
+    case CounterVerdict::kSame:
+      break;
+  }
+  CYGNET_ASSERT(!"a counter that passes has no error");
+  return {kErrStaleDim, {}, {}, {}};
+}
+
+// Runs the checks in order; the first refusal ends it, later ones stay "not run".
+class Checker {
+ public:
+  Checker(ByteView octets, ByteView certificate_der, const DimCheckContext& context)
+      : octets_(octets), certificate_der_(certificate_der), context_(context) {
+    for (std::size_t i = 0; i < kDimCheckCount; ++i) {
+      result_.checks.push_back({static_cast<DimCheck>(i), CheckOutcome::kNotRun, std::nullopt});
+    }
+  }
+
+  DimCheckResult run() {
+    if (!form() || !counter() || !pad() || !certificate_form()) return std::move(result_);
+    const bool ended = counter_ == CounterVerdict::kSame ? same_checks() : full_checks();
+    if (ended) finish();
+    return std::move(result_);
+  }
+
+ private:
+  bool record(DimCheck check, Status status) {
+    CheckResult& entry = result_.checks[static_cast<std::size_t>(check)];
+    if (status) {
+      entry.outcome = CheckOutcome::kPassed;
+      return true;
+    }
+    entry.outcome = CheckOutcome::kFailed;
+    entry.error = std::move(status).error();
+    result_.error = entry.error;
+    return false;
+  }
+
+  bool form() {
+    Result<Dim> dim = decode_dim(octets_);
+    if (!dim) return record(DimCheck::kForm, fail(std::move(dim).error()));
+    dim_ = std::move(*dim);
+    digest_ = dim_digest(octets_);
+    return record(DimCheck::kForm, {});
+  }
+
+  // A device's earlier DIM with the same counter is either this one or proof of two devices under
+  // one name; whether to cry alarm is known only after AUTH, so that one goes on.
+  bool counter() {
+    if (!context_.last_accepted) {
+      initial_contact_ = dim_.initial_contact;
+      return true;
+    }
+    const std::optional<KnownDim> last = context_.last_accepted(dim_.device);
+    counter_ = judge_counter(last, dim_, digest_);
+    // Latest wins in every queue, so the flagged DIM itself may never have reached us.
+    initial_contact_ =
+        dim_.initial_contact || (last && dim_.counter.boot_count() > last->counter.boot_count());
+    if (counter_ == CounterVerdict::kNewer || counter_ == CounterVerdict::kSame) {
+      return record(DimCheck::kCounter, {});
+    }
+    counter_error_ = counter_error(counter_, dim_, *last);
+    record(DimCheck::kCounter, fail(*counter_error_));
+    if (counter_ == CounterVerdict::kStale) result_.verdict = DimVerdict::kStale;
+    return counter_ == CounterVerdict::kEquivocation;
+  }
+
+  //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.3
+  //# The PAD identifies authorized peers.
+  bool pad() {
+    if (!context_.pad_allows) return true;
+    if (context_.pad_allows(dim_.device)) return record(DimCheck::kPad, {});
+    return record(DimCheck::kPad, fail(kErrPad, "no policy allows " + dim_.device.value() + " here",
+                                       {}, "allow the pair in the mesh policy"));
+  }
+
+  bool certificate_form() {
+    Result<crypto::Certificate> certificate = crypto::Certificate::from_der(certificate_der_);
+    if (!certificate) return record(DimCheck::kChain, fail(std::move(certificate).error()));
+    certificate_.emplace(std::move(*certificate));
+    return true;
+  }
+
+  Status chain() const {
+    CYGNET_CHECK_OK(
+        crypto::verify_chain(*certificate_, context_.intermediates, context_.trust, context_.now));
+    CYGNET_TRY(const DeviceIdentity identity, identity_of_leaf(*certificate_));
+    if (identity == DeviceIdentity{context_.mesh, dim_.device}) return {};
+    return fail(kErrCertificateIdentity, "the certificate is " + identity.device.value() +
+                                             "'s in mesh " + mesh_id_text(identity.mesh) +
+                                             ", the DIM is " + dim_.device.value() + "'s in mesh " +
+                                             mesh_id_text(context_.mesh));
+  }
+
+  bool revocation() {
+    if (!context_.is_revoked) return true;
+    if (!context_.is_revoked(*certificate_)) return record(DimCheck::kRevocation, {});
+    return record(DimCheck::kRevocation,
+                  fail(kErrRevoked, "the certificate of " + dim_.device.value() + " is revoked"));
+  }
+
+  bool pin() {
+    if (!context_.pin) return true;
+    const std::optional<KeyPin> pin = context_.pin(dim_.device);
+    const bool equal = pin && pin->spki_sha256 == certificate_->spki_hash();
+    if (!pin || equal || pin->may_change) {
+      key_is_pinned_ = equal;
+      return record(DimCheck::kPin, {});
+    }
+    return record(DimCheck::kPin,
+                  fail(kErrPeerKeyChanged,
+                       dim_.device.value() + " signs with another key than the one first seen", {},
+                       "if the device was replaced on purpose, confirm it on this device or name "
+                       "it under `rekeyed` in the policy"));
+  }
+
+  // The content was verified when it was first accepted; only what can have changed since is asked
+  // again, and the whole proof when the key is not the pinned one.
+  bool same_checks() {
+    if (!revocation() || !pin()) return false;
+    if (key_is_pinned_) return true;
+    return record(DimCheck::kChain, chain()) && auth();
+  }
+
+  bool full_checks() {
+    if (!record(DimCheck::kChain, chain()) || !revocation() || !pin() || !auth()) return false;
+    if (counter_ == CounterVerdict::kEquivocation) return true;
+    return nonce() && record(DimCheck::kPublicValues, check_public_values(dim_));
+  }
+
+  bool auth() {
+    return record(DimCheck::kAuth, verify_dim(dim_, octets_, context_.mesh, *certificate_));
+  }
+
+  bool nonce() {
+    if (!context_.nonce_holder) return true;
+    const std::optional<std::string> holder = context_.nonce_holder(dim_.device, dim_.nonce);
+    if (!holder) return record(DimCheck::kNonce, {});
+    return record(DimCheck::kNonce, fail(kErrNonceReused, "the nonce of " + name_and_counter(dim_) +
+                                                              " is already held from " + *holder));
+  }
+
+  void finish() {
+    result_.dim.emplace(
+        AcceptedDim{dim_, Bytes(octets_.begin(), octets_.end()), digest_, *certificate_});
+    if (counter_ == CounterVerdict::kEquivocation) {
+      result_.verdict = DimVerdict::kEquivocation;
+      result_.error = counter_error_;
+      result_.pin_key = false;
+      return;
+    }
+    result_.verdict = counter_ == CounterVerdict::kSame ? DimVerdict::kSame : DimVerdict::kAccepted;
+    if (context_.local == nullptr) return;
+    Result<Agreement> agreement = negotiate(*context_.local, dim_, context_.ppk_mandatory);
+    if (agreement) {
+      record(DimCheck::kNegotiation, {});
+      result_.agreement = std::move(*agreement);
+    } else {
+      CheckResult& entry = result_.checks[static_cast<std::size_t>(DimCheck::kNegotiation)];
+      entry.outcome = CheckOutcome::kFailed;
+      entry.error = std::move(agreement).error();
+    }
+  }
+
+  ByteView octets_;
+  ByteView certificate_der_;
+  const DimCheckContext& context_;
+  DimCheckResult result_;
+  Dim dim_;
+  crypto::Sha256 digest_{};
+  CounterVerdict counter_ = CounterVerdict::kNewer;
+  std::optional<Error> counter_error_;
+  std::optional<crypto::Certificate> certificate_;
+  bool initial_contact_ = false;
+  bool key_is_pinned_ = false;
+};
+
+}  // namespace
+
+std::string_view to_string(DimCheck check) {
+  switch (check) {
+    case DimCheck::kForm:
+      return "form";
+    case DimCheck::kCounter:
+      return "counter";
+    case DimCheck::kPad:
+      return "pad";
+    case DimCheck::kChain:
+      return "chain";
+    case DimCheck::kRevocation:
+      return "revocation";
+    case DimCheck::kPin:
+      return "pin";
+    case DimCheck::kAuth:
+      return "auth";
+    case DimCheck::kNonce:
+      return "nonce";
+    case DimCheck::kPublicValues:
+      return "public-values";
+    case DimCheck::kNegotiation:
+      return "negotiation";
+  }
+  return "unknown";
+}
+
+std::string_view to_string(CheckOutcome outcome) {
+  switch (outcome) {
+    case CheckOutcome::kPassed:
+      return "passed";
+    case CheckOutcome::kFailed:
+      return "failed";
+    case CheckOutcome::kNotRun:
+      return "not-run";
+  }
+  return "unknown";
+}
+
+std::string_view to_string(DimVerdict verdict) {
+  switch (verdict) {
+    case DimVerdict::kAccepted:
+      return "accepted";
+    case DimVerdict::kSame:
+      return "same";
+    case DimVerdict::kStale:
+      return "stale";
+    case DimVerdict::kEquivocation:
+      return "equivocation";
+    case DimVerdict::kRefused:
+      return "refused";
+  }
+  return "unknown";
+}
+
+crypto::Sha256 dim_digest(ByteView octets) { return crypto::sha256({octets_before_auth(octets)}); }
+
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-A.3.2
+//# It is RECOMMENDED that the ordering be defined by a monotonically increasing counter value
+//# distributed with the IPsec policy.
+CounterVerdict judge_counter(const std::optional<KnownDim>& last, const Dim& dim,
+                             const crypto::Sha256& digest) {
+  if (!last || dim.counter.boot_count() > last->counter.boot_count()) return CounterVerdict::kNewer;
+  if (dim.counter == last->counter) {
+    return digest == last->digest ? CounterVerdict::kSame : CounterVerdict::kEquivocation;
+  }
+  if (dim.counter < last->counter) return CounterVerdict::kStale;
+  return dim.initial_contact ? CounterVerdict::kInitialContact : CounterVerdict::kNewer;
+}
+
+DimCheckResult check_dim(ByteView octets, ByteView certificate_der,
+                         const DimCheckContext& context) {
+  return Checker(octets, certificate_der, context).run();
+}
+
+}  // namespace cygnet::proto
