@@ -145,8 +145,11 @@ class CompiledPolicy {
   /// Unordered pairs allowed in the whole mesh.
   [[nodiscard]] std::uint64_t pair_count() const;
 
-  /// Adds a device or changes its labels, prefixes and endpoints. Refused when its prefixes clash;
-  /// nothing is changed then.
+  /// True when the document itself names the device: what it says then wins over a token's labels,
+  /// and whoever enrols it should leave it as it is.
+  [[nodiscard]] bool document_names(std::string_view name) const;
+  /// Adds a device or changes its labels, prefixes and endpoints. Refused when its prefixes clash
+  /// or its name or labels are malformed; nothing is changed then.
   [[nodiscard]] Result<AdjacencyDelta> upsert_device(DeviceSpec spec);
   /// Removes a device; an unknown one gives an empty delta.
   AdjacencyDelta remove_device(std::string_view name);

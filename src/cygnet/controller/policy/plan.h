@@ -67,6 +67,8 @@ struct Plan {
   std::vector<TestOutcome> tests;  ///< in the order of the document
   /// Why it cannot be applied; empty when it can. Failing tests are in here too.
   std::vector<Error> refusals;
+  /// What is likely not meant, but harmless: a rule that speaks about nobody.
+  std::vector<Error> warnings;
   /// True when every device gets new proposals, lanes or PPK rules and so rolls over.
   bool rolls_over_everyone = false;
 

@@ -49,8 +49,6 @@ struct Selector {
 
 [[nodiscard]] bool glob_matches(std::string_view pattern, std::string_view text);
 
-/// One lower-case DNS label, 1…63 of a-z, 0-9 and inner hyphens (protocol section 2).
-[[nodiscard]] bool is_dns_label(std::string_view text);
 /// A label's key or value: 1…63 of a-z, A-Z, 0-9, '.', '_', '-', '/'; starts and ends with a
 /// letter or digit.
 [[nodiscard]] bool is_label_word(std::string_view text);
