@@ -44,7 +44,7 @@ struct StreamLimits {
 
 using SharedBytes = std::shared_ptr<const Bytes>;
 
-class FramedStream : public std::enable_shared_from_this<FramedStream> {
+class FramedStream {
  public:
   struct Handlers {
     /// One message, without its length.
@@ -75,7 +75,8 @@ class FramedStream : public std::enable_shared_from_this<FramedStream> {
   /// Ends it now; what is queued is dropped. No callback runs afterwards.
   virtual void close() = 0;
   /// Ends it once what is queued has been written or `deadline` has passed; then on_closed with
-  /// kErrStreamLocal. Nothing more is read.
+  /// kErrStreamLocal. Nothing more is read. Dropping the stream meanwhile does not cut it short; it
+  /// only drops the callbacks.
   virtual void close_after_flush(Duration deadline) = 0;
 
   /// The verified leaf of the other side; nullopt on the server end of "cygnet-join/1".
@@ -97,6 +98,8 @@ class FramedStream : public std::enable_shared_from_this<FramedStream> {
   FramedStream() = default;
 };
 
+/// Dropping the last one closes the stream; no callback runs afterwards, not even when it is
+/// dropped inside one.
 using StreamPtr = std::shared_ptr<FramedStream>;
 
 /// A connection under way. Destroying it cancels: `done` is not called.
@@ -113,6 +116,9 @@ struct ConnectOptions {
   std::uint32_t firewall_mark = 0;
 };
 /// Connects, shakes hands, verifies, then calls `done` once.
+///
+/// In TLS 1.3 a client is done before the server has looked at its certificate: a refusal comes as
+/// on_closed with kErrTlsRefused, before any message.
 [[nodiscard]] std::unique_ptr<PendingConnect> connect_stream(
     Loop& loop, std::shared_ptr<TlsClientContext> context, ConnectOptions options,
     UniqueFunction<void(Result<StreamPtr>)> done);

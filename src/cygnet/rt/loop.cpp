@@ -106,10 +106,11 @@ struct Loop::Impl {
   }
 
   ClockOffsets offsets;
+  // Before io: handlers that io drops when it goes may own timers.
+  std::set<Timer*, Earlier> timers;
   boost::asio::io_context io{1};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work;
   boost::asio::posix::stream_descriptor timer_fd;
-  std::set<Timer*, Earlier> timers;
   std::uint64_t next_order = 0;
   bool waiting = false;
   std::atomic<std::thread::id> thread{std::this_thread::get_id()};
