@@ -191,10 +191,12 @@ class Checker {
     if (counter_ == CounterVerdict::kEquivocation) {
       result_.verdict = DimVerdict::kEquivocation;
       result_.error = counter_error_;
-      result_.pin_key = false;
       return;
     }
-    result_.verdict = counter_ == CounterVerdict::kSame ? DimVerdict::kSame : DimVerdict::kAccepted;
+    const bool same = counter_ == CounterVerdict::kSame;
+    result_.verdict = same ? DimVerdict::kSame : DimVerdict::kAccepted;
+    result_.treat_as_initial_contact = initial_contact_ && !same;
+    result_.pin_key = context_.pin && !key_is_pinned_;
     if (context_.local == nullptr) return;
     Result<Agreement> agreement = negotiate(*context_.local, dim_, context_.ppk_mandatory);
     if (agreement) {
