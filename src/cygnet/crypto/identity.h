@@ -87,22 +87,33 @@ class Certificate {
   std::shared_ptr<const Impl> impl_;
 };
 
+/// What the leaf must be good for, beside not being a CA and having a key that may sign.
+enum class LeafUse : std::uint8_t {
+  kSignature,  ///< nothing more
+  kClient,     ///< extended key usage has clientAuth: a device
+  kServer,     ///< extended key usage has serverAuth: a controller
+};
+
 /// Verifies leaf against a trust bundle at a time, no intermediate lookups beyond `intermediates`.
+/// The chain must end in a self-signed CA of the bundle; an intermediate in the bundle is not
+/// trusted by itself. Neither the machine's clock nor its CA directory is looked at.
 /// @retval kErrCertificateChain, kErrCertificateExpired (expired or not yet valid)
 [[nodiscard]] Status verify_chain(const Certificate& leaf,
                                   const std::vector<Certificate>& intermediates,
-                                  const std::vector<Certificate>& trust, ServerTime now);
+                                  const std::vector<Certificate>& trust, ServerTime now,
+                                  LeafUse use = LeafUse::kSignature);
 
 /// A parsed PKCS #10 request whose self-signature has been verified.
 struct CsrInfo {
   Bytes spki;
   std::optional<std::string> dns_san;
+  std::optional<std::string> uri_san;
 };
 /// @retval kErrCsr
 [[nodiscard]] Result<CsrInfo> parse_csr(ByteView der);
 
 struct CertificateSpec {
-  Bytes spki;                   ///< the subject's key
+  Bytes spki;  ///< the subject's key
   std::string common_name;
   std::vector<std::string> dns_sans;
   std::vector<std::string> ip_sans;

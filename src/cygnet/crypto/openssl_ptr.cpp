@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cygnet/crypto/openssl_ptr.h"
 
+#include <openssl/asn1.h>
 #include <openssl/bio.h>
 #include <openssl/bn.h>
 #include <openssl/ec.h>
@@ -10,6 +11,7 @@
 
 namespace cygnet::crypto {
 
+void OsslDelete::operator()(asn1_string_st* p) const { ASN1_STRING_free(p); }
 void OsslDelete::operator()(bignum_st* p) const { BN_clear_free(p); }
 void OsslDelete::operator()(bio_st* p) const { BIO_free_all(p); }
 void OsslDelete::operator()(ec_group_st* p) const { EC_GROUP_free(p); }

@@ -8,6 +8,7 @@
 #include <string>
 
 // OpenSSL's own struct tags, as its typedefs name them.
+struct asn1_string_st;
 struct bignum_st;
 struct bio_st;
 struct ec_group_st;
@@ -24,6 +25,7 @@ namespace cygnet::crypto {
 
 /// Frees with OpenSSL's function for the type, which clears private values first.
 struct OsslDelete {
+  void operator()(asn1_string_st* p) const;
   void operator()(bignum_st* p) const;
   void operator()(bio_st* p) const;
   void operator()(ec_group_st* p) const;
