@@ -41,7 +41,6 @@ class DeviceMachine {
   [[nodiscard]] std::optional<Timestamp> soft_ends(const RekeyParams& params) const;
   /// When the private value of generation `index` is erased, needed or not.
   [[nodiscard]] std::optional<Timestamp> cap_of(const RekeyParams& params, std::size_t index) const;
-  void want(RekeyCause cause, std::vector<Effect>& out);
 
   bool started_ = false;
   bool link_up_ = false;

@@ -55,6 +55,7 @@ class PeerMachine {
   void own_accepted(PeerContext& ctx);
   void before_erasing(PeerContext& ctx, RekeyCounter own, bool at_cap);
   void own_changed(PeerContext& ctx);      ///< a local generation went
+  void lose_pairs(PeerContext& ctx);       ///< no counter of any pair is certain
   void lose_everything(PeerContext& ctx);  ///< our SA state is void
   void time_passed(PeerContext& ctx);
 

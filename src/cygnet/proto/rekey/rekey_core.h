@@ -85,7 +85,6 @@ class RekeyCore {
   }
 
  private:
-  [[nodiscard]] Effects refuse(Rejected why) const;
   std::optional<Rejected> on(const Start& event, PeerContext& ctx);
   std::optional<Rejected> on(const SettingsChanged& event, PeerContext& ctx);
   std::optional<Rejected> on(const RekeyRequired& event, PeerContext& ctx);
@@ -120,9 +119,9 @@ class RekeyCore {
   void lose_state(PeerContext& ctx, RekeyCounter stored);
   void erase_private(PeerContext& ctx, RekeyCounter counter, bool at_cap);
   void settle_device(PeerContext& ctx);
-  void reschedule(const PeerContext& ctx, PeerId peer);
-  void reschedule_all(const PeerContext& ctx);
-  void note_high_water(std::optional<PeerId> peer);
+  void pause(Duration pause);
+  void reschedule(const PeerContext& ctx, PeerId id, const PeerMachine& peer);
+  void note_high_water(const PeerMachine& peer);
 
   RekeyParams params_;
   DeviceMachine device_;
@@ -130,6 +129,11 @@ class RekeyCore {
   std::map<PeerId, Timestamp> deadline_of_;           ///< derived: peers with a deadline …
   std::set<std::pair<Timestamp, PeerId>> deadlines_;  ///< … in order
   Counts high_water_;
+
+  // Only within one handle() call.
+  bool all_deadlines_ = false;
+  std::optional<PeerId> touched_;
+  std::optional<Duration> pause_;
 };
 
 }  // namespace cygnet::proto::rekey

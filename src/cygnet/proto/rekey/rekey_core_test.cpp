@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cygnet/proto/rekey/rekey_core.h"
+
+#include <gtest/gtest.h>
+
+#include "cygnet/proto/rekey/effect_text.h"
+
+namespace cygnet::proto::rekey {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+constexpr PeerId kB{1};
+constexpr Timestamp kT0{seconds(1000)};
+
+RekeyCounter gen(std::uint32_t sequence, std::uint32_t boot = 1) { return {boot, sequence}; }
+SaPairId pair(std::uint32_t own, std::uint32_t remote) { return {gen(own), gen(remote)}; }
+
+/// One device A with peer B; effects as text, observations left out.
+class RekeyCoreTest : public ::testing::Test {
+ protected:
+  std::string step(const Event& event) {
+    const RekeyCore before = core;
+    const Effects effects = core.handle(event, now);
+    if (effects.rejected) {
+      EXPECT_TRUE(before == core) << "a refused event changed the state";
+      return "rejected: " + std::string(to_string(*effects.rejected));
+    }
+    return to_text(effects, names, /*observations=*/false);
+  }
+  std::string advance(Duration by) {
+    now += by;
+    std::string text;
+    while (core.next_deadline() && *core.next_deadline() <= now) {
+      text += step(TimePassed{});
+    }
+    return text;
+  }
+  PeerStatus b() { return *core.peer_status(kB); }
+
+  /// A and B each on their first generation, A transmitting on Tx(a1-b1), both seen.
+  void settle_first() {
+    step(Start{1, 0, true});
+    step(GenerationReady{gen(1), 1U << 31});
+    step(PublishAccepted{gen(1), now});
+    step(PeerAdded{kB, std::nullopt});
+    step(PeerDim{kB, gen(1), true, now});
+    step(SaPairInstalled{kB, pair(1, 1)});
+    step(DeliveryMark{gen(1), {kB}, 0, 0});
+    step(InboundEvidence{kB, pair(1, 1), Evidence::kUser});
+    ASSERT_EQ(b().outbound, pair(1, 1));
+  }
+
+  RekeyCore core;
+  Timestamp now = kT0;
+  GenerationNames names{'a', {{kB, 'b'}}};
+};
+
+TEST_F(RekeyCoreTest, FirstGenerationIsDrawnPublishedAndAccepted) {
+  EXPECT_EQ(step(Start{1, 0, true}), "generate a1\n");
+  EXPECT_EQ(step(GenerationReady{gen(1), 0}), "publish a1 [IC]\n");
+  EXPECT_EQ(step(PublishAccepted{gen(1), now}), "");
+  EXPECT_EQ(core.device_status().generations.size(), 1U);
+}
+
+TEST_F(RekeyCoreTest, Figure2PeerDimInstallsOnePairAndStartsOnItAfterTheMark) {
+  step(Start{1, 0, true});
+  step(GenerationReady{gen(1), 0});
+  step(PublishAccepted{gen(1), now});
+  EXPECT_EQ(step(PeerAdded{kB, std::nullopt}), "");
+  EXPECT_EQ(step(PeerDim{kB, gen(1), true, now}), "install Tx(a1-b1) Rx(b1-a1)\n");
+  EXPECT_EQ(step(SaPairInstalled{kB, pair(1, 1)}), "acknowledge b1: installed\n");
+  EXPECT_EQ(step(DeliveryMark{gen(1), {kB}, 0, 0}), "transmit on Tx(a1-b1)\n");
+}
+
+TEST_F(RekeyCoreTest, Figure3SingleRekey) {
+  settle_first();
+  EXPECT_EQ(step(RekeyRequired{RekeyCause::kCommand}), "generate a2\n");
+  EXPECT_EQ(step(GenerationReady{gen(2), 0}), "install Tx(a2-b1) Rx(b1-a2)\n");
+  EXPECT_EQ(step(SaPairInstalled{kB, pair(2, 1)}), "publish a2\n");
+  EXPECT_EQ(step(PublishAccepted{gen(2), now}), "");
+  EXPECT_EQ(b().outbound, pair(1, 1));
+  EXPECT_EQ(step(InboundEvidence{kB, pair(2, 1), Evidence::kUser}),
+            "transmit on Tx(a2-b1)\nremove Tx(a1-b1)\n");
+  EXPECT_EQ(advance(seconds(10)), "remove Rx(b1-a1)\nerase a1\n");
+}
+
+}  // namespace
+}  // namespace cygnet::proto::rekey
