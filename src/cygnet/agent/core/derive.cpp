@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cygnet/agent/core/derive.h"
+
+#include <algorithm>
+
+#include "cygnet/proto/keymat/keymat.h"
+
+namespace cygnet::agent {
+namespace {
+
+proto::SpiInputs spi_inputs(const proto::Dim& local, const proto::Dim& remote,
+                            const proto::Agreement& agreement) {
+  const bool initiator = agreement.local_role == proto::Role::kInitiator;
+  return proto::SpiInputs{
+      .prf = agreement.policy.prf,
+      .ni = initiator ? ByteView(local.nonce) : ByteView(remote.nonce),
+      .nr = initiator ? ByteView(remote.nonce) : ByteView(local.nonce),
+      .spn = std::pair{agreement.spn_i, agreement.spn_r},
+      .lanes = agreement.lanes,
+  };
+}
+
+}  // namespace
+
+Result<SaPairSpec> derive_pair(const DeriveInput& input, const crypto::DhPrivate& dh_private,
+                               ByteView ppk) {
+  const auto group = static_cast<std::uint16_t>(input.agreement.policy.group);
+  const auto ke = std::find_if(input.remote.kes.begin(), input.remote.kes.end(),
+                               [group](const proto::DhPublic& k) { return k.group == group; });
+  if (ke == input.remote.kes.end()) {
+    return fail(proto::kErrNoProposal, "the peer's DIM has no KE payload of the agreed group",
+                input.remote.device.value());
+  }
+  CYGNET_TRY(const SecretBytes shared, dh_private.derive(ke->value));
+  CYGNET_TRY(proto::Keymat keymat,
+             proto::derive_keymat(spi_inputs(input.local, input.remote, input.agreement),
+                                  input.agreement.policy.suite, shared.reveal(), ppk));
+  SaPairSpec spec;
+  spec.peer = input.peer;
+  spec.pair = {input.local.counter, input.remote.counter};
+  spec.suite = input.agreement.policy.suite;
+  spec.esn = input.agreement.policy.sn == proto::SequenceNumbers::kEsn;
+  spec.replay_window = input.replay_window;
+  const bool initiator = input.agreement.local_role == proto::Role::kInitiator;
+  for (proto::LaneKeys& lane : keymat.lanes) {
+    proto::DirectionKeys& in = initiator ? lane.r_to_i : lane.i_to_r;
+    proto::DirectionKeys& out = initiator ? lane.i_to_r : lane.r_to_i;
+    spec.lanes.push_back(LaneSpec{
+        .inbound = initiator ? lane.spi.i : lane.spi.r,
+        .outbound = initiator ? lane.spi.r : lane.spi.i,
+        .inbound_encr = std::move(in.encr),
+        .inbound_integ = std::move(in.integ),
+        .outbound_encr = std::move(out.encr),
+        .outbound_integ = std::move(out.integ),
+    });
+  }
+  return spec;
+}
+
+Result<std::vector<proto::Spi>> inbound_spis(const proto::Dim& local, const proto::Dim& remote,
+                                             const proto::Agreement& agreement) {
+  CYGNET_TRY(const std::vector<proto::SpiPair> pairs,
+             proto::derive_spis(spi_inputs(local, remote, agreement)));
+  std::vector<proto::Spi> inbound;
+  for (const proto::SpiPair& pair : pairs) {
+    inbound.push_back(agreement.local_role == proto::Role::kInitiator ? pair.i : pair.r);
+  }
+  return inbound;
+}
+
+}  // namespace cygnet::agent
