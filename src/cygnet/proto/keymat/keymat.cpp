@@ -13,12 +13,6 @@ constexpr std::size_t kNonceMin = 16;  // RFC 7296 section 3.9
 constexpr std::size_t kNonceMax = 256;
 constexpr std::size_t kPrfBlocksMax = 255;  // RFC 7296 section 2.13
 
-Status check_nonce(ByteView nonce, const char* name) {
-  if (nonce.size() >= kNonceMin && nonce.size() <= kNonceMax) return {};
-  return fail(kErrNonceLength, std::string(name) + " has " + std::to_string(nonce.size()) +
-                                   " octets; a nonce has 16 to 256");
-}
-
 Status check(const SpiInputs& inputs) {
   CYGNET_CHECK_OK(check_nonce(inputs.ni, "Ni"));
   CYGNET_CHECK_OK(check_nonce(inputs.nr, "Nr"));
@@ -55,6 +49,12 @@ DirectionKeys cut(const SecretBytes& keymat, std::size_t& at, const crypto::EspS
 }
 
 }  // namespace
+
+Status check_nonce(ByteView nonce, std::string_view name) {
+  if (nonce.size() >= kNonceMin && nonce.size() <= kNonceMax) return {};
+  return fail(kErrNonceLength, std::string(name) + " has " + std::to_string(nonce.size()) +
+                                   " octets; a nonce has 16 to 256");
+}
 
 //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.2.1.3
 //# SPI values are generated using the IKEv2 prf+ function, where nonces are used as the input to

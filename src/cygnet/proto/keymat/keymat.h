@@ -11,6 +11,7 @@
 ///   KEYMAT   = prf+(SK_d, Ni | Nr)
 
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "cygnet/base/secret.h"
@@ -22,6 +23,10 @@ namespace cygnet::proto {
 
 inline constexpr ErrorCode kErrNonceLength{"nonce"};
 inline constexpr ErrorCode kErrLanes{"lanes"};
+
+/// 16 to 256 octets (RFC 7296 section 3.9). `name` says whose it is.
+/// @retval kErrNonceLength
+[[nodiscard]] Status check_nonce(ByteView nonce, std::string_view name);
 
 struct SpiPair {
   Spi i;  ///< inbound SPI of the device that gave Ni
