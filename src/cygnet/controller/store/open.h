@@ -24,8 +24,13 @@ struct StoreLimits {
 [[nodiscard]] std::unique_ptr<Store> make_group_commit_store(std::unique_ptr<Engine> engine,
                                                              const StoreLimits& limits = {});
 
-/// Keeps everything in memory: for tests and the simulator.
-[[nodiscard]] std::unique_ptr<Engine> make_memory_engine();
+/// What a memory engine keeps when it goes, as a disk does. One engine at a time may use it.
+struct MemoryDisk;
+[[nodiscard]] std::shared_ptr<MemoryDisk> make_memory_disk();
+/// Keeps everything in memory: for tests and the simulator. A transaction that was not committed
+/// when the engine goes is lost.
+[[nodiscard]] std::unique_ptr<Engine> make_memory_engine(
+    std::shared_ptr<MemoryDisk> disk = make_memory_disk());
 
 struct SqliteOptions {
   /// 0: as large as the disk allows. In pages of 4096 octets (tests of a full disk).

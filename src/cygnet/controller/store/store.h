@@ -8,9 +8,10 @@
 /// order of submit(), many in one transaction (group commit); a batch is all or nothing, and one
 /// that is refused does not disturb its neighbours.
 ///
-/// Threading: submit(), read_*() and close() may be called from any thread and never block on the
-/// disk, except close(). Completions run on the storage thread, in the order of submission: hand
-/// over to your own thread and return at once; do not call close() from one.
+/// Threading: every call may come from any thread; only load() and close() wait for the disk.
+/// Completions run on the storage thread, in the order of submission (at once on the caller's when
+/// the store is overloaded or closed): hand over to your own thread and return; do not call load()
+/// or close() from one.
 
 #include <cstdint>
 #include <functional>
