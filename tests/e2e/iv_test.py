@@ -1,0 +1,74 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""No (SPI, IV) pair comes twice: removal, return, roll-back, flush, restart and rekeys, all under traffic."""
+import os
+import signal
+import unittest
+
+from support import BIN, MeshTest
+
+
+class NoIvTwice(MeshTest):
+    devices = 3
+
+    def apply(self, text):
+        path = os.path.join(self.lab.dir, "mesh.yaml")
+        with open(path, "w") as f:
+            f.write(text)
+        self.mesh.cygnet("apply", "-f", path)
+
+    def start_traffic(self):
+        for d in self.mesh.devices:
+            peers = []
+            for o in self.mesh.devices:
+                if o is not d:
+                    peers += ["--peer", f"{o.number}={o.inner4},{d.inner4}"]
+            self.lab.start(f"traffic-{d.name}", [os.path.join(BIN, "cygnet-traffic"), "run", "--self", str(d.number), "--rate", "100",
+                                                 "--tcp-mbit", "0", "--log", os.path.join(self.lab.dir, d.name + ".log"), *peers], ns=d.ns)
+
+    def test_no_spi_and_iv_twice(self):
+        tcpdump, path = self.capture()
+        self.start_all()
+        policy = open(os.path.join(self.lab.dir, "mesh.yaml")).read()
+        self.start_traffic()
+        a, b, c = self.mesh.devices
+        without = policy.replace("rules:", "rules:\n  - {from: name=d1, to: name=d2, action: deny}")
+
+        def gone():
+            return all(not i["name"].startswith("d2.") for i in a.api("GET", "/api/v1/peers")["items"])
+
+        for _ in range(2):  # the same two DIMs meet again: keys would repeat if pairs were made anew
+            self.apply(without)
+            self.lab.wait("d2 gone from d1", gone, 10)
+            self.apply(policy)
+            self.await_settled()
+        with self.subTest("policy rolled back"):
+            self.apply(without)
+            self.lab.wait("d2 gone from d1", gone, 10)
+            self.mesh.cygnet("rollback")
+            self.await_settled()
+        with self.subTest("SAs flushed by hand"):
+            before = self.mesh.agent_status(a)["generation"]["counter"]
+            a.api("POST", "/api/v1/flush", {})
+            self.lab.wait("a roll-over", lambda: self.mesh.agent_status(a)["generation"]["counter"] != before, 20)
+            self.await_settled()
+        with self.subTest("an agent restarted, twice"):
+            for number in (signal.SIGKILL, signal.SIGTERM):
+                b.agent.stop(number)
+                self.mesh.start_agent(b)
+                self.await_settled()
+        with self.subTest("everybody rekeys"):
+            before = {d.name: self.mesh.agent_status(d)["generation"]["counter"] for d in self.mesh.devices}
+            self.mesh.cygnet("rekey", "--all")
+            self.lab.wait("new generations", lambda: all(
+                self.mesh.agent_status(d)["generation"]["counter"] != before[d.name] for d in self.mesh.devices), 20)
+            self.await_settled()
+        tcpdump.stop(signal.SIGINT)
+        seen = self.figures(path)
+        self.assertGreater(seen["esp_packets"], 1000)
+        self.assertEqual(seen["iv_repeats"], 0)
+        self.assertEqual(seen["cleartext_packets"], 0, seen["examples"])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
