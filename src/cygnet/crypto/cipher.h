@@ -25,7 +25,9 @@ class PacketCipher {
                                                                     ByteView integ_key);
   virtual ~PacketCipher() = default;
 
-  /// Encrypts `text` in place and writes the ICV. No allocation.
+  /// Encrypts `text` in place and writes the ICV. No allocation (OpenSSL's HMAC, for AES-CBC,
+  /// makes two small ones). False, with nothing promised about `text`, when a length is not the
+  /// suite's.
   ///
   /// @param aad   for an AEAD exactly what RFC 4106/7634 authenticate beside the text; for CBC+HMAC
   ///              the ESP header octets (SPI | Seq); the IV and the ciphertext are added here.
@@ -33,7 +35,9 @@ class PacketCipher {
   ///              2.2.1) with a separate integrity algorithm; must be empty for an AEAD.
   virtual bool seal(ByteView aad, ByteView iv, MutableByteView text, ByteView tail,
                     MutableByteView icv) = 0;
-  /// Verifies, then decrypts in place; false leaves no plaintext behind. No allocation.
+  /// Verifies, then decrypts in place; false leaves no plaintext behind: `text` is zeroes then, so
+  /// a packet that is to be tried under several keys must be copied first. No allocation (as
+  /// above).
   virtual bool open(ByteView aad, ByteView iv, MutableByteView text, ByteView tail,
                     ByteView icv) = 0;
 };
