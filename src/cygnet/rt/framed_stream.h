@@ -111,7 +111,7 @@ class PendingConnect {
 struct ConnectOptions {
   HostPort to;  ///< name or address; every address of a name is tried in turn
   Duration deadline = std::chrono::seconds(10);  ///< for name, TCP and TLS together
-  StreamLimits limits;
+  StreamLimits limits = {};
   /// SO_MARK, so that a route for a peer's prefix never catches the way to the controller. 0: none.
   std::uint32_t firewall_mark = 0;
 };
@@ -127,7 +127,7 @@ class StreamListener {
  public:
   struct Options {
     HostPort bind;  ///< an address, not a name; port 0 takes a free one
-    StreamLimits limits;
+    StreamLimits limits = {};
     std::size_t handshakes_max = 256;  ///< unfinished ones; more wait in the kernel's queue
     bool reuse_port = false;           ///< several loops may listen on one port
   };

@@ -17,14 +17,14 @@ namespace cygnet::rt {
 struct HttpReply {
   unsigned status = 0;
   std::string content_type;
-  std::string body;
+  std::string body = {};
 };
 
 struct HttpCall {
-  std::string socket_path;
+  std::string socket_path = {};
   std::string method = "GET";
-  std::string target;  ///< path and query, already percent-encoded
-  std::string body;
+  std::string target = {};  ///< path and query, already percent-encoded
+  std::string body = {};
   Duration timeout = std::chrono::seconds(30);
   std::size_t reply_max = std::size_t{256} << 20;
 };

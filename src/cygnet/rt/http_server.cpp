@@ -87,6 +87,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void write(std::string octets);
   void write_more();
   void wait_for_hang_up();
+  [[nodiscard]] bool nothing_to_read();
   [[nodiscard]] HttpRequest take_request(Target target);
 
   std::shared_ptr<Core> core_;
@@ -98,7 +99,6 @@ class Session : public std::enable_shared_from_this<Session> {
   std::uint64_t turn_ = 0;
   std::string out_;      ///< being written
   std::string backlog_;  ///< waits for out_
-  std::size_t written_ = 0;
   bool writing_ = false;
   bool answered_ = true;
   bool streaming_ = false;
@@ -163,9 +163,11 @@ void Session::read_next() {
                      [self = shared_from_this()](const error_code& error) {
                        if (error) {
                          self->close();
-                         return;
+                       } else if (!self->closed_ && self->nothing_to_read()) {
+                         self->read_next();
+                       } else {
+                         self->read_request();
                        }
-                       self->read_request();
                      });
 }
 
@@ -297,7 +299,7 @@ bool Session::open_stream(std::uint64_t turn, const std::string& content_type) {
 bool Session::write_piece(std::uint64_t turn, const std::string& piece) {
   if (!streaming(turn)) return false;
   if (piece.empty()) return true;  // an empty chunk would end the body
-  if (out_.size() - written_ + backlog_.size() + piece.size() > core_->limits.stream_backlog_max) {
+  if (out_.size() + backlog_.size() + piece.size() > core_->limits.stream_backlog_max) {
     close();
     return false;
   }
@@ -319,9 +321,20 @@ void Session::wait_for_hang_up() {
   socket_.async_wait(Protocol::socket::wait_read,
                      [self = shared_from_this()](const error_code& error) {
                        if (error || self->closed_ || !self->streaming_) return;
-                       // A client that listens to events has nothing to say but goodbye.
-                       self->close();
+                       if (self->nothing_to_read()) {
+                         self->wait_for_hang_up();
+                       } else {
+                         // A client that listens to events has nothing to say but goodbye.
+                         self->close();
+                       }
                      });
+}
+
+/// Readiness can be told for nothing (edge-triggered epoll).
+bool Session::nothing_to_read() {
+  char octet = 0;
+  return recv(socket_.native_handle(), &octet, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+         (errno == EAGAIN || errno == EINTR);
 }
 
 void Session::write(std::string octets) {
@@ -331,12 +344,10 @@ void Session::write(std::string octets) {
 
 void Session::write_more() {
   out_ = std::exchange(backlog_, {});
-  written_ = 0;
   writing_ = true;
   asio::async_write(socket_, asio::buffer(out_),
-                    [self = shared_from_this()](const error_code& error, std::size_t n) {
+                    [self = shared_from_this()](const error_code& error, std::size_t) {
                       self->writing_ = false;
-                      self->written_ = n;
                       if (error) {
                         self->close();
                       } else if (!self->backlog_.empty()) {
