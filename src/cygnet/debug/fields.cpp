@@ -122,7 +122,9 @@ Result<std::string> text_of(const Json& value, const std::string& path) {
 }
 
 Json error_json(const Error& error) {
-  Json out = {{"code", error.code.name()}, {"message", error.message}};
+  // The place is in the message too, for readers who look at nothing else.
+  const std::string place = error.where.empty() ? "" : error.where + ": ";
+  Json out = {{"code", error.code.name()}, {"message", place + error.message}};
   if (!error.where.empty()) out["where"] = error.where;
   if (!error.cure.empty()) out["cure"] = error.cure;
   return out;
