@@ -97,6 +97,8 @@ enum class LeafUse : std::uint8_t {
 /// Verifies leaf against a trust bundle at a time, no intermediate lookups beyond `intermediates`.
 /// The chain must end in a self-signed CA of the bundle; an intermediate in the bundle is not
 /// trusted by itself. Neither the machine's clock nor its CA directory is looked at.
+/// As OpenSSL has it for TLS too, a certificate is valid from not_before until just before
+/// not_after.
 /// @retval kErrCertificateChain, kErrCertificateExpired (expired or not yet valid)
 [[nodiscard]] Status verify_chain(const Certificate& leaf,
                                   const std::vector<Certificate>& intermediates,
