@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cygnet/controller/core/relay.h"
+
+#include <algorithm>
+
+#include "cygnet/base/assert.h"
+
+namespace cygnet::controller {
+namespace {
+
+const std::vector<Link> kNoLinks;
+const std::vector<Endpoint> kNoEndpoints;
+const std::vector<policy::PrefixSpec> kNoPrefixes;
+
+}  // namespace
+
+Relay::Relay(std::shared_ptr<policy::DeviceNames> names, std::string mesh_name, Bytes epoch,
+             Position start)
+    : names_(std::move(names)),
+      mesh_name_(std::move(mesh_name)),
+      epoch_(std::move(epoch)),
+      head_(std::max<Position>(start, 1)) {}
+
+// ---- Small things.
+
+Relay::Device& Relay::at(DeviceIndex device) {
+  CYGNET_ASSERT(device < names_->size());
+  if (device >= devices_.size()) devices_.resize(names_->size());
+  return devices_[device];
+}
+
+const Relay::Device* Relay::get(DeviceIndex device) const {
+  return device < devices_.size() ? &devices_[device] : nullptr;
+}
+
+Link* Relay::find(Device& device, DeviceIndex peer) {
+  const auto it = std::lower_bound(device.links.begin(), device.links.end(), peer,
+                                   [](const Link& l, DeviceIndex p) { return l.peer < p; });
+  return it != device.links.end() && it->peer == peer ? &*it : nullptr;
+}
+
+std::string Relay::full_name(DeviceIndex device) const {
+  return names_->name(device) + "." + mesh_name_;
+}
+
+Position Relay::position_for(const Link& link) const {
+  if (link.removed) return link.since;
+  const Device& peer = devices_[link.peer];
+  return std::max({link.since, peer.dim_at, peer.endpoints_at, peer.prefixes_at});
+}
+
+bool Relay::missing(const Link& link) const {
+  if (link.removed) return false;
+  const Device& peer = devices_[link.peer];
+  return peer.dim.has_value() && link.acked != peer.counter;
+}
+
+void Relay::wake(Device& device, DeviceIndex index) {
+  if (!device.session || device.session->woken) return;
+  device.session->woken = true;
+  woken_.push_back(index);
+}
+
+void Relay::touch(Device& device) {
+  for (auto& octets : device.encoded) octets.reset();
+  device.alone.reset();
+}
+
+std::vector<DeviceIndex> Relay::take_woken() {
+  std::vector<DeviceIndex> out;
+  out.swap(woken_);
+  for (const DeviceIndex index : out) {
+    if (devices_[index].session) devices_[index].session->woken = false;
+  }
+  return out;
+}
+
+/// Drops entries that a newer one of the same peer has replaced, once they could outnumber the
+/// peers: what waits for a slow device is bounded by its number of peers (latest wins).
+void Relay::compact(std::deque<QueueEntry>& queue, std::size_t bound, const Device& device,
+                    Position Link::*field) {
+  if (queue.size() <= 2 * bound + 16) return;
+  std::erase_if(queue, [&](const QueueEntry& entry) {
+    const Link* link = find(const_cast<Device&>(device), entry.peer);
+    return link == nullptr || link->*field != entry.key;
+  });
+}
+
+void Relay::enqueue(Device& device, DeviceIndex index, Link& link, Position key) {
+  if (!device.session) return;
+  if (link.queued != 0) ++stats_.coalesced;
+  link.queued = key;
+  device.session->queue.push_back({key, link.peer});
+  compact(device.session->queue, device.links.size(), device, &Link::queued);
+  wake(device, index);
+}
+
+void Relay::changed(DeviceIndex index, Position position) {
+  Device& device = at(index);
+  touch(device);
+  for (const Link& own : device.links) {
+    if (own.removed) continue;
+    Device& peer = devices_[own.peer];
+    if (!peer.session) continue;
+    Link* link = find(peer, index);
+    CYGNET_ASSERT(link != nullptr);
+    enqueue(peer, own.peer, *link, position);
+  }
+}
+
+void Relay::advance(Position position) {
+  CYGNET_ASSERT(position >= head_);
+  head_ = position;
+}
+
+// ---- The log.
+
+void Relay::set_dim(DeviceIndex index, RelayedDim dim, proto::RekeyCounter counter,
+                    Position position, Timestamp now) {
+  advance(position);
+  Device& device = at(index);
+  device.dim = std::move(dim);
+  device.counter = counter;
+  device.dim_at = position;
+  std::uint32_t attached = 0;
+  std::uint32_t unattached = 0;
+  for (const Link& own : device.links) {
+    if (own.removed) continue;
+    const Device& peer = devices_[own.peer];
+    const Link* link = find_link(own.peer, index);
+    CYGNET_ASSERT(link != nullptr);
+    if (!missing(*link)) continue;
+    ++(peer.session ? attached : unattached);
+  }
+  marks_.begin(index, counter, attached, unattached, now);
+  changed(index, position);
+}
+
+void Relay::drop_dim(DeviceIndex index) {
+  Device& device = at(index);
+  device.dim.reset();
+  touch(device);
+  marks_.end(index);
+}
+
+void Relay::refresh_certificate(DeviceIndex index, SharedOctets certificate) {
+  Device& device = at(index);
+  if (!device.dim) return;
+  device.dim->certificate = std::move(certificate);
+  touch(device);
+}
+
+void Relay::set_endpoints(DeviceIndex index, std::vector<Endpoint> endpoints, Position position) {
+  advance(position);
+  Device& device = at(index);
+  if (device.endpoints == endpoints) return;
+  device.endpoints = std::move(endpoints);
+  device.endpoints_at = position;
+  changed(index, position);
+}
+
+void Relay::set_prefixes(DeviceIndex index, std::vector<policy::PrefixSpec> prefixes,
+                         Position position) {
+  advance(position);
+  Device& device = at(index);
+  const auto same = [](const policy::PrefixSpec& a, const policy::PrefixSpec& b) {
+    return a.net == b.net && a.priority == b.priority;
+  };
+  if (std::equal(device.prefixes.begin(), device.prefixes.end(), prefixes.begin(), prefixes.end(),
+                 same)) {
+    return;
+  }
+  device.prefixes = std::move(prefixes);
+  device.prefixes_at = position;
+  changed(index, position);
+}
+
+void Relay::put_edge(DeviceIndex a, DeviceIndex b, EdgePolicy policy, Position position,
+                     Timestamp now) {
+  CYGNET_ASSERT(a != b);
+  advance(position);
+  at(std::max(a, b));  // both exist before references are taken
+  for (const auto& [self, other] : {std::pair{a, b}, std::pair{b, a}}) {
+    Device& device = at(self);
+    auto it = std::lower_bound(device.links.begin(), device.links.end(), other,
+                               [](const Link& l, DeviceIndex p) { return l.peer < p; });
+    if (it == device.links.end() || it->peer != other) {
+      it = device.links.insert(it, Link{});
+      it->peer = other;
+      // Not part of a snapshot under way: it follows in the queue like any change.
+      it->sent = 1;
+    } else if (!it->removed && it->policy == policy) {
+      continue;
+    }
+    const bool was_there = !it->removed && it->since != 0;
+    it->removed = false;
+    it->policy = policy;
+    // "An edge that policy adds at position p counts as if both DIMs were written at p."
+    it->since = position;
+    if (!was_there) {
+      it->acked = {};
+      if (missing(*it)) {
+        marks_.missing_changed(other, device.session ? 1 : 0, device.session ? 0 : 1, now);
+      }
+    }
+    enqueue(device, self, *it, position);
+  }
+}
+
+void Relay::remove_edge(DeviceIndex a, DeviceIndex b, Position position, ServerTime wall,
+                        Timestamp now) {
+  advance(position);
+  at(std::max(a, b));
+  for (const auto& [self, other] : {std::pair{a, b}, std::pair{b, a}}) {
+    Device& device = at(self);
+    Link* link = find(device, other);
+    if (link == nullptr || link->removed) continue;
+    if (missing(*link)) {
+      marks_.missing_changed(other, device.session ? -1 : 0, device.session ? 0 : -1, now);
+    }
+    link->removed = true;
+    link->since = position;
+    link->removed_at = wall;
+    link->unacked = 0;
+    link->acked = {};
+    enqueue(device, self, *link, position);
+  }
+}
+
+void Relay::resend(DeviceIndex index, DeviceIndex peer, Position position) {
+  advance(position);
+  Device& device = at(index);
+  Link* link = find(device, peer);
+  if (link == nullptr || link->removed || !device.session) return;
+  if (link->sent > 1) link->sent = 1;
+  enqueue(device, index, *link, position);
+}
+
+std::size_t Relay::drop_tombstones(ServerTime before) {
+  std::size_t dropped = 0;
+  for (Device& device : devices_) {
+    dropped += std::erase_if(device.links, [&](const Link& link) {
+      return link.removed && link.removed_at < before && link.queued == 0;
+    });
+  }
+  return dropped;
+}
+
+// ---- Views.
+
+const std::vector<Link>& Relay::links(DeviceIndex device) const {
+  const Device* d = get(device);
+  return d != nullptr ? d->links : kNoLinks;
+}
+
+const Link* Relay::find_link(DeviceIndex device, DeviceIndex peer) const {
+  const Device* d = get(device);
+  return d != nullptr ? find(const_cast<Device&>(*d), peer) : nullptr;
+}
+
+bool Relay::edge(DeviceIndex a, DeviceIndex b) const {
+  const Link* link = find_link(a, b);
+  return link != nullptr && !link->removed;
+}
+
+std::optional<proto::RekeyCounter> Relay::counter_of(DeviceIndex device) const {
+  const Device* d = get(device);
+  if (d == nullptr || !d->dim) return std::nullopt;
+  return d->counter;
+}
+
+const RelayedDim* Relay::dim_of(DeviceIndex device) const {
+  const Device* d = get(device);
+  return d != nullptr && d->dim ? &*d->dim : nullptr;
+}
+
+const std::vector<Endpoint>& Relay::endpoints_of(DeviceIndex device) const {
+  const Device* d = get(device);
+  return d != nullptr ? d->endpoints : kNoEndpoints;
+}
+
+const std::vector<policy::PrefixSpec>& Relay::prefixes_of(DeviceIndex device) const {
+  const Device* d = get(device);
+  return d != nullptr ? d->prefixes : kNoPrefixes;
+}
+
+Position Relay::acknowledged_cursor(DeviceIndex device) const {
+  const Device* d = get(device);
+  return d != nullptr ? d->acknowledged : 0;
+}
+
+Position Relay::session_cursor(DeviceIndex device) const {
+  const Device* d = get(device);
+  return d != nullptr && d->session ? d->session->cursor : 0;
+}
+
+std::size_t Relay::backlog(DeviceIndex device) const {
+  const Device* d = get(device);
+  return d != nullptr && d->session ? d->session->queue.size() : 0;
+}
+
+bool Relay::attached(DeviceIndex device) const {
+  const Device* d = get(device);
+  return d != nullptr && d->session != nullptr;
+}
+
+std::optional<SessionId> Relay::session_of(DeviceIndex device) const {
+  const Device* d = get(device);
+  if (d == nullptr || !d->session) return std::nullopt;
+  return d->session->id;
+}
+
+std::vector<DeviceIndex> Relay::acknowledged_by(DeviceIndex device) const {
+  std::vector<DeviceIndex> out;
+  const Device* d = get(device);
+  if (d == nullptr || !d->dim) return out;
+  for (const Link& own : d->links) {
+    if (own.removed) continue;
+    const Link* link = find_link(own.peer, device);
+    if (link != nullptr && !link->removed && link->acked == d->counter) out.push_back(own.peer);
+  }
+  return out;
+}
+
+}  // namespace cygnet::controller
