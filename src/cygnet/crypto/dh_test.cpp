@@ -72,7 +72,8 @@ TEST_P(EveryGroup, APublicValueOfAnotherLengthIsRefused) {
   value.push_back(0);
   EXPECT_SAYS(refusal(group, value), "octets, not");
   EXPECT_FALSE(key->derive(value).has_value());
-  value.resize(value.size() - 2);
+  value.pop_back();
+  value.pop_back();
   EXPECT_SAYS(refusal(group, value), "octets, not");
   EXPECT_SAYS(refusal(group, {}), "has 0 octets");
   value.insert(value.begin(), 0x04);  // SEC 1's form octet or a zero before: neither is ours
