@@ -17,6 +17,8 @@ std::string_view to_string(EspDrop drop) {
       return "icv";
     case EspDrop::kControlRate:
       return "control-rate";
+    case EspDrop::kSocketOverflow:
+      return "socket-overflow";
     case EspDrop::kPadding:
       return "padding";
     case EspDrop::kNextHeader:
@@ -57,6 +59,8 @@ std::string_view to_string(EspDrop drop) {
       return "no-endpoint";
     case EspDrop::kProbeNoSa:
       return "probe-no-sa";
+    case EspDrop::kProbeSend:
+      return "probe-send";
     case EspDrop::kSeqOverflow:
       return "seq-overflow";
     case EspDrop::kSealFailed:
@@ -65,6 +69,8 @@ std::string_view to_string(EspDrop drop) {
       return "outer-send";
     case EspDrop::kQueueFull:
       return "queue-full";
+    case EspDrop::kTunQueue:
+      return "tun-queue";
   }
   return "unknown";
 }

@@ -16,12 +16,13 @@ namespace cygnet::esp {
 /// in, then what a packet on its way out can meet.
 enum class EspDrop : std::uint8_t {
   // Inbound, before the ICV is known to be good: anybody can cause these.
-  kTooShort,     ///< shorter than SPI, sequence number, IV, one block and ICV
-  kLength,       ///< ciphertext is no multiple of the block
-  kUnknownSpi,   ///< no inbound SA has this SPI
-  kReplay,       ///< seen before, or left of the replay window
-  kIcv,          ///< the integrity check failed: forged, damaged, or under another key
-  kControlRate,  ///< a datagram with the non-ESP marker beyond what control takes in a second
+  kTooShort,        ///< shorter than SPI, sequence number, IV, one block and ICV
+  kLength,          ///< ciphertext is no multiple of the block
+  kUnknownSpi,      ///< no inbound SA has this SPI
+  kReplay,          ///< seen before, or left of the replay window
+  kIcv,             ///< the integrity check failed: forged, damaged, or under another key
+  kControlRate,     ///< a datagram with the non-ESP marker beyond what control takes in a second
+  kSocketOverflow,  ///< the outer socket's receive buffer was full
   // Inbound, after the ICV: only the peer that holds the key can cause these.
   kPadding,           ///< pad length beyond the payload, or octets other than 1, 2, 3…
   kNextHeader,        ///< neither IPv4, IPv6 nor dummy
@@ -44,19 +45,22 @@ enum class EspDrop : std::uint8_t {
   kNoSa,            ///< held for an outbound SA too long or pushed out by newer packets
   kNoEndpoint,      ///< an SA, but no outer address to send to
   kProbeNoSa,       ///< probe for a pair that has gone: no user traffic, no loss
+  kProbeSend,       ///< the kernel refused a probe or keepalive to one of many addresses: no loss
   kSeqOverflow,     ///< the SA has used its last sequence number
   kSealFailed,      ///< the cipher refused to encrypt
   kOuterSend,       ///< the kernel refused the datagram
-  kQueueFull,       ///< the outer socket stayed full and the waiting line too
+  kQueueFull,       ///< no buffer left behind a full outer socket
+  kTunQueue,        ///< the kernel's queue towards the TUN device was full
 };
-inline constexpr std::size_t kEspDropCount = static_cast<std::size_t>(EspDrop::kQueueFull) + 1;
+inline constexpr std::size_t kEspDropCount = static_cast<std::size_t>(EspDrop::kTunQueue) + 1;
 
 /// Stable name in kebab-case ("replay", "inner-source"). Documented in docs/drops.md.
 [[nodiscard]] std::string_view to_string(EspDrop drop);
 
 /// False for what is discarded by design and was never anybody's traffic.
 [[nodiscard]] constexpr bool is_loss(EspDrop drop) {
-  return drop != EspDrop::kDummy && drop != EspDrop::kLinkScope && drop != EspDrop::kProbeNoSa;
+  return drop != EspDrop::kDummy && drop != EspDrop::kLinkScope && drop != EspDrop::kProbeNoSa &&
+         drop != EspDrop::kProbeSend;
 }
 
 /// One counter a cause. Not thread-safe: it belongs to the thread that drops.

@@ -77,8 +77,7 @@ void ReplayWindow::clear_range(std::uint64_t first, std::uint64_t count) {
   }
 }
 
-std::uint32_t EsnResync::on_failed() {
-  ++failures_;
+std::uint32_t EsnResync::halves_to_try() const {
   if (failures_ < kFailuresBeforeTry) return 0;
   const std::uint32_t beyond = failures_ - kFailuresBeforeTry;
   if (beyond % kFailuresBetweenTries != 0) return 0;

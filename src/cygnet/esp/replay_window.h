@@ -57,8 +57,9 @@ class EsnResync {
   static constexpr std::uint32_t kMaxSkippedHalves = 4;
 
   void on_verified() { failures_ = 0; }
-  /// @return 0, or by how many halves the next try should go up (1 … kMaxSkippedHalves).
-  [[nodiscard]] std::uint32_t on_failed();
+  void on_failed() { ++failures_; }
+  /// Asked before each packet: 0, or by how many halves to try higher should the guess fail.
+  [[nodiscard]] std::uint32_t halves_to_try() const;
 
  private:
   std::uint32_t failures_ = 0;

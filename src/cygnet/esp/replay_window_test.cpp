@@ -148,7 +148,7 @@ TEST(ReplayWindow, InfersTheHighHalfInCaseB) {
   EXPECT_EQ(window.infer(0x10), 0x200000010U);
   EXPECT_EQ(window.infer(0), 0x200000000U);
   EXPECT_EQ(window.infer(0xffffffff), 0x1ffffffffU);
-  EXPECT_EQ(window.infer(0xffffffd1), 0x1ffffffd1U);   // left edge
+  EXPECT_EQ(window.infer(0xffffffd1), 0x1ffffffd1U);  // left edge
   EXPECT_EQ(window.infer(0xffffffd0), 0x2ffffffd0U);  // left of it: far ahead
 }
 
@@ -181,21 +181,23 @@ TEST(EsnResync, TriesOnlyAfterManyFailuresInARowAndSeldom) {
   EsnResync resync;
   std::set<std::uint32_t> tried;
   int tries = 0;
-  for (std::uint32_t i = 1; i < EsnResync::kFailuresBeforeTry; ++i) {
-    ASSERT_EQ(resync.on_failed(), 0U);
+  for (std::uint32_t i = 0; i < EsnResync::kFailuresBeforeTry; ++i) {
+    ASSERT_EQ(resync.halves_to_try(), 0U);
+    resync.on_failed();
   }
   for (int i = 0; i < 1600; ++i) {
-    const std::uint32_t by = resync.on_failed();
+    const std::uint32_t by = resync.halves_to_try();
     if (by != 0) {
       ++tries;
       tried.insert(by);
       EXPECT_LE(by, EsnResync::kMaxSkippedHalves);
     }
+    resync.on_failed();
   }
   EXPECT_EQ(tries, 1600 / static_cast<int>(EsnResync::kFailuresBetweenTries));
   EXPECT_EQ(tried.size(), EsnResync::kMaxSkippedHalves);
   resync.on_verified();
-  EXPECT_EQ(resync.on_failed(), 0U);
+  EXPECT_EQ(resync.halves_to_try(), 0U);
 }
 
 }  // namespace

@@ -51,6 +51,12 @@ struct PeerConfig {
   std::vector<UdpEndpoint> endpoints;  ///< candidates, best first; may be empty (learned)
 };
 
+/// This device as the data plane needs it: what is "ours" when an inner packet is judged.
+struct SelfConfig {
+  IpAddress mesh_address;          ///< assigned to the tunnel device; answers ping, carries probes
+  std::vector<IpPrefix> prefixes;  ///< networks behind this device; never captured by the tunnel
+};
+
 struct LaneSpec {
   proto::Spi inbound;
   proto::Spi outbound;
@@ -81,13 +87,17 @@ struct PairCounters {
   std::uint64_t highest_seq_out = 0;
 };
 struct DropCounter {
-  std::string name;  ///< "replay", "icv", "no-sa", "inner-source", …: stable, documented
+  std::string name;  ///< "replay", "icv", "no-sa", "inner-source", …: stable, docs/drops.md
   std::uint64_t count = 0;
+  bool loss = true;  ///< false: discarded by design, never anybody's traffic ("dummy")
 };
 struct PeerPath {
   proto::PeerId peer;
   std::optional<UdpEndpoint> endpoint;  ///< in use now
   bool endpoint_learned = false;
+  /// Packets held for an outbound SA and dropped: before the first packet went to this peer, since.
+  std::uint64_t held_dropped = 0;
+  std::uint64_t no_sa = 0;
 };
 
 /// What an implementation can do; asked, never assumed.
@@ -109,7 +119,8 @@ class BackendEvents {
   /// `collision`: an SPI that this backend cannot hold twice.
   virtual void on_install_failed(proto::PeerId peer, proto::SaPairId pair, bool collision,
                                  const Error& error) = 0;
-  /// First verified packet on a pair's inbound SA, and again at most once a second while more come.
+  /// First verified packet of its kind on a pair's inbound SA, and again at most once a second and
+  /// kind while more come.
   virtual void on_evidence(proto::PeerId peer, proto::SaPairId pair, EvidenceKind kind) = 0;
   /// User packets went in or out for this peer since the last call (at most once a second a peer).
   virtual void on_user_traffic(proto::PeerId peer) = 0;
@@ -123,8 +134,12 @@ class BackendEvents {
   virtual void on_peer_moved(proto::PeerId peer, const UdpEndpoint& endpoint) = 0;
   /// A probe datagram (UDP port 4501 between mesh addresses) that came through a pair.
   virtual void on_probe(proto::PeerId peer, proto::SaPairId pair, Bytes payload) = 0;
-  /// A datagram with the non-ESP marker on the ESP socket (answers of the discovery responder).
+  /// A datagram with the non-ESP marker on the ESP socket (answers of the discovery responder);
+  /// `payload` begins behind the marker. Rate-limited.
   virtual void on_control_datagram(const UdpEndpoint& source, Bytes payload) = 0;
+  /// The data plane cannot go on (its tunnel device was deleted under it): the agent should stop
+  /// and be started again. Fail-closed routes are in force meanwhile.
+  virtual void on_fault(const Error& error) { static_cast<void>(error); }
 };
 
 class SadBackend {
@@ -133,10 +148,16 @@ class SadBackend {
 
   [[nodiscard]] virtual Features features() const = 0;
 
+  /// Sets or changes what is ours. Call before the first set_peer.
+  [[nodiscard]] virtual Status set_self(const SelfConfig& self) {
+    static_cast<void>(self);  // for backends without a device and routes of their own
+    return {};
+  }
+
   /// Adds or changes a peer: fail-closed routes first, then routes to it. A prefix that conflicts
   /// with a route that is not ours is refused by name; the others are taken.
   [[nodiscard]] virtual Status set_peer(const PeerConfig& peer) = 0;
-  /// Removes its SAs; its fail-closed routes stay unless `open`.
+  /// Removes it and its SAs. Its fail-closed routes stay when `keep_fail_closed`.
   virtual void remove_peer(proto::PeerId peer, bool keep_fail_closed) = 0;
 
   /// Installs both directions; the outbound is not used until chosen. Answered by on_installed or
@@ -147,7 +168,8 @@ class SadBackend {
   virtual void remove_outbound(proto::PeerId peer, proto::SaPairId pair) = 0;  ///< zeroes keys
   virtual void remove_inbound(proto::PeerId peer, proto::SaPairId pair) = 0;   ///< zeroes keys
 
-  /// Sends a probe payload between mesh addresses on this pair's outbound SA.
+  /// Sends a probe payload between mesh addresses on this pair's outbound SA: to the endpoint in
+  /// use, and to every candidate while nothing was heard from the peer for some seconds.
   virtual void send_probe(proto::PeerId peer, proto::SaPairId pair, Bytes payload) = 0;
   /// Sends a datagram behind the non-ESP marker from the ESP socket (to the discovery responder).
   virtual void send_control_datagram(const UdpEndpoint& to, Bytes payload) = 0;

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// Settings of the userspace backend, with the defaults of docs/protocol.md section 8.
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "cygnet/base/time.h"
+
+namespace cygnet::agent::userspace {
+
+/// Where the kernel is told what goes through the tunnel. Two agents in one network namespace need
+/// different tables, priorities and marks.
+struct RoutingConfig {
+  std::uint32_t table = 17235;
+  std::uint8_t protocol = 67;  ///< rtproto of our routes and rules: how we know them again
+  std::uint32_t rule_priority = 17235;
+  std::uint32_t fwmark = 0x4379;  ///< of the agent's own sockets, which bypass the table
+  /// Take a prefix even though the main table routes it elsewhere.
+  bool override_conflicts = false;
+};
+
+struct UserspaceConfig {
+  std::string tun_name = "cygnet0";
+  std::uint16_t port = 4500;
+  std::uint32_t inner_mtu = 1400;
+  std::uint32_t tun_queue = 4096;           ///< packets the kernel holds for us
+  std::uint32_t socket_buffer = 16U << 20;  ///< octets, each direction
+  bool copy_dscp = false;                   ///< inner DSCP on the outer header (tells flows apart)
+  bool clamp_mss = true;
+  Duration keepalive = std::chrono::seconds(20);  ///< RFC 3948 section 4; zero: none
+  RoutingConfig routing;
+  /// Builds with CYGNET_INSECURE_KEY_EXPORT only: append traffic keys to this file.
+  std::string key_export_path;
+};
+
+}  // namespace cygnet::agent::userspace

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cygnet/agent/backend/userspace/outbound_path.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "cygnet/agent/backend/userspace/icmp_too_big.h"
+#include "cygnet/agent/backend/userspace/mss_clamp.h"
+#include "cygnet/agent/backend/userspace/probe_packet.h"
+
+namespace cygnet::agent::userspace {
+namespace {
+
+using esp::EspDrop;
+
+constexpr std::array<std::uint8_t, 4> kNonEspMarker{};
+constexpr std::array<std::uint8_t, 1> kNatKeepalive{0xff};
+
+/// The outer header's traffic class: RFC 6040 section 4.1 "normal mode" copies ECN.
+std::uint8_t outer_tos(const InnerPacket& inner, bool copy_dscp) {
+  const unsigned dscp = copy_dscp ? inner.dscp : 0U;
+  return static_cast<std::uint8_t>((dscp << 2) | inner.ecn);
+}
+
+bool is_unreachable(int error) {
+  return error == ENETUNREACH || error == EHOSTUNREACH || error == EAFNOSUPPORT ||
+         error == EADDRNOTAVAIL || error == EINVAL || error == ENETDOWN || error == ENODEV;
+}
+
+}  // namespace
+
+void OutboundPath::from_tun(std::uint32_t slot, std::size_t length) {
+  const MutableByteView packet = sender_.pool()[slot].subspan(kHeadroom, length);
+  const auto inner = parse_inner(packet);
+  if (!inner) return drop_slot(slot, EspDrop::kNotIp);
+  Peer* peer = state_.peers.owner(inner->destination);
+  if (peer == nullptr) {
+    if (is_link_scope(inner->destination)) return drop_slot(slot, EspDrop::kLinkScope);
+    // Its route may be newer than the last command we looked at.
+    if (run_commands_()) peer = state_.peers.owner(inner->destination);
+    if (peer == nullptr) return drop_slot(slot, EspDrop::kNoRoute);
+  }
+  if (check_inner(*inner, packet, Side::kOurs, Side::kPeers,
+                  [&](const IpAddress& address) { return state_.peers.side_of(*peer, address); })) {
+    return drop_slot(slot, EspDrop::kOutboundSource);
+  }
+  if (inner->total_length > state_.config.inner_mtu && inner->dont_fragment) {
+    tell_too_big(*inner, packet);
+    return drop_slot(slot, EspDrop::kTooBig);
+  }
+  if (state_.config.clamp_mss) clamp_mss(packet, *inner, state_.config.inner_mtu);
+  state_.report_user_traffic(*peer);
+  if (peer->chosen == nullptr || !peer->endpoint.is_set()) {
+    hold(*peer, packet.first(inner->total_length));
+    sender_.pool().release(slot);
+    return;
+  }
+  transmit_user(*peer, slot, *inner);
+}
+
+void OutboundPath::transmit_user(Peer& peer, std::uint32_t slot, const InnerPacket& inner) {
+  SaPair& pair = *peer.chosen;
+  std::size_t lane = 0;
+  if (pair.outbound.size() > 1) {
+    lane = flow_hash(inner, sender_.pool()[slot].subspan(kHeadroom)) % pair.outbound.size();
+  }
+  peer.sent_user = true;
+  transmit(peer, pair, *pair.outbound[lane],
+           {slot, inner.total_length, inner.is_v6 ? esp::kNextHeaderIpv6 : esp::kNextHeaderIpv4,
+            outer_tos(inner, state_.config.copy_dscp), true},
+           peer.endpoint);
+}
+
+void OutboundPath::transmit(Peer& peer, SaPair& pair, OutboundSa& sa, const Packet& packet,
+                            const OuterAddress& to) {
+  // RFC 4303 section 3.3.3: "the sender MUST NOT send a packet on an SA if doing so would cause
+  // the sequence number to cycle".
+  if (sa.last_sequence >= sa.format.last_sequence()) {
+    return drop_slot(packet.slot, EspDrop::kSeqOverflow);
+  }
+  const std::uint64_t sequence = ++sa.last_sequence;
+  const std::size_t offset = kHeadroom - sa.format.header_length();
+  const auto sealed = esp::seal_in_place(
+      sa.format, *sa.cipher, {sa.spi.value(), sequence, sa.iv.next(sequence), packet.next_header},
+      sender_.pool()[packet.slot].subspan(offset), packet.length);
+  if (!sealed) return drop_slot(packet.slot, sealed.error());
+  ++sa.counters.packets;
+  sa.counters.octets += packet.length;
+  if (packet.user) ++sa.counters.user_packets;
+  state_.check_soft_limit(pair, sequence, sa.format.last_sequence());
+  peer.last_sent = state_.now;
+  QueuedDatagram datagram;
+  datagram.slot = packet.slot;
+  datagram.offset = static_cast<std::uint32_t>(offset);
+  datagram.length = static_cast<std::uint32_t>(*sealed);
+  datagram.to = to;
+  datagram.tos = packet.tos;
+  datagram.user = packet.user;
+  datagram.peer = peer.id;
+  sender_.push(datagram);
+}
+
+void OutboundPath::hold(Peer& peer, ByteView packet) {
+  if (peer.held.empty()) holding_.push_back(peer.id);
+  count_held(peer, peer.held.push(state_.now, packet));
+  state_.timers_wanted = true;
+  if (!peer.packet_waiting.pass(state_.now, kEventInterval)) return;
+  state_.reporter.tell([id = peer.id](BackendEvents& events) { events.on_packet_waiting(id); });
+}
+
+void OutboundPath::count_held(Peer& peer, std::size_t dropped) {
+  if (dropped == 0) return;
+  if (peer.chosen != nullptr) {
+    state_.drop(EspDrop::kNoEndpoint, dropped);
+  } else if (peer.sent_user) {
+    peer.no_sa += dropped;
+    state_.drop(EspDrop::kNoSa, dropped);
+  } else {
+    peer.held_dropped += dropped;
+    state_.drop(EspDrop::kHeldDropped, dropped);
+  }
+}
+
+void OutboundPath::flush_held(Peer& peer) {
+  if (peer.chosen == nullptr || !peer.endpoint.is_set()) return;
+  count_held(peer, peer.held.expire(state_.now));
+  while (auto packet = peer.held.pop()) {
+    auto slot = sender_.pool().acquire();
+    if (!slot) {
+      sender_.flush();
+      slot = sender_.pool().acquire();
+    }
+    if (!slot) {
+      state_.drop(EspDrop::kQueueFull);
+      continue;
+    }
+    std::copy(packet->begin(), packet->end(),
+              sender_.pool()[*slot].begin() + static_cast<std::ptrdiff_t>(kHeadroom));
+    const auto inner = parse_inner(*packet);
+    if (!inner) {
+      drop_slot(*slot, EspDrop::kNotIp);
+      continue;
+    }
+    transmit_user(peer, *slot, *inner);
+  }
+}
+
+void OutboundPath::expire_held() {
+  std::erase_if(holding_, [&](proto::PeerId id) {
+    Peer* const peer = state_.peers.find(id);
+    if (peer == nullptr) return true;
+    count_held(*peer, peer->held.expire(state_.now));
+    return peer->held.empty();
+  });
+  if (!holding_.empty()) state_.timers_wanted = true;
+}
+
+void OutboundPath::drop_held(Peer& peer) { count_held(peer, peer.held.clear()); }
+
+void OutboundPath::send_probe(Peer& peer, SaPair& pair, ByteView payload) {
+  if (pair.outbound.empty() || payload.size() > kMaxInner - kProbeOverhead) {
+    state_.drop(EspDrop::kProbeNoSa);
+    return;
+  }
+  const auto send_to = [&](const OuterAddress& to) {
+    const auto slot = sender_.pool().acquire();
+    if (!slot) return state_.drop(EspDrop::kProbeSend);
+    const std::size_t length = build_probe(state_.own_mesh_address, peer.mesh_address, payload,
+                                           sender_.pool()[*slot].subspan(kHeadroom));
+    transmit(peer, pair, *pair.outbound.front(), {*slot, length, esp::kNextHeaderIpv6, 0, false},
+             to);
+  };
+  if (peer.endpoint.is_set()) send_to(peer.endpoint);
+  const bool proven = peer.endpoint_learned && state_.now - peer.last_verified < kProvenFor;
+  if (proven) return;
+  // Each copy has its own sequence number, so the receiver takes none of them for a replay.
+  for (const UdpEndpoint& candidate : peer.candidates) {
+    const OuterAddress to(candidate);
+    if (!(to == peer.endpoint)) send_to(to);
+  }
+}
+
+void OutboundPath::send_raw(const OuterAddress& to, proto::PeerId peer, ByteView prefix,
+                            ByteView octets) {
+  const auto slot = sender_.pool().acquire();
+  if (!slot || prefix.size() + octets.size() > kMaxInner) {
+    if (slot) sender_.pool().release(*slot);
+    return state_.drop(EspDrop::kProbeSend);
+  }
+  const MutableByteView buffer = sender_.pool()[*slot];
+  std::copy(octets.begin(), octets.end(), std::copy(prefix.begin(), prefix.end(), buffer.begin()));
+  QueuedDatagram datagram;
+  datagram.slot = *slot;
+  datagram.length = static_cast<std::uint32_t>(prefix.size() + octets.size());
+  datagram.to = to;
+  datagram.peer = peer;
+  sender_.push(datagram);
+}
+
+void OutboundPath::send_control(const UdpEndpoint& to, ByteView payload) {
+  send_raw(OuterAddress(to), proto::PeerId(), kNonEspMarker, payload);
+}
+
+void OutboundPath::send_keepalives() {
+  state_.peers.for_each([&](Peer& peer) {
+    if (peer.pairs.empty() || !peer.endpoint.is_set() ||
+        state_.now - peer.last_sent < state_.config.keepalive) {
+      return;
+    }
+    peer.last_sent = state_.now;
+    send_raw(peer.endpoint, peer.id, {}, kNatKeepalive);
+  });
+}
+
+void OutboundPath::tell_too_big(const InnerPacket& inner, ByteView packet) {
+  std::array<std::uint8_t, kMaxTooBigLength> message;
+  const std::size_t length = build_too_big(inner, packet, state_.config.inner_mtu, message);
+  if (length != 0 && state_.tun.write(ByteView(message).first(length)) != 0) {
+    state_.drop(EspDrop::kTunWrite);
+  }
+}
+
+bool OutboundPath::on_send_failed(QueuedDatagram& datagram, int error) {
+  Peer* const peer = state_.peers.find(datagram.peer);
+  if (datagram.user && peer != nullptr && !peer->endpoint_learned && is_unreachable(error) &&
+      datagram.attempts < peer->candidates.size()) {
+    // Not proven yet, and this host cannot send there at all (no IPv6, no route): the next one.
+    if (datagram.to == peer->endpoint) {
+      peer->candidate = (peer->candidate + 1) % peer->candidates.size();
+      peer->endpoint = OuterAddress(peer->candidates[peer->candidate]);
+    }
+    datagram.to = peer->endpoint;
+    return true;
+  }
+  state_.drop(datagram.user ? EspDrop::kOuterSend : EspDrop::kProbeSend);
+  return false;
+}
+
+}  // namespace cygnet::agent::userspace

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// From the TUN device to the outer sockets: find the peer, judge the packet, hold it or seal it
+/// (RFC 4301 section 5.1, RFC 4303 section 3.3). Data-plane thread only.
+
+#include <functional>
+#include <vector>
+
+#include "cygnet/agent/backend/userspace/plane_state.h"
+
+namespace cygnet::agent::userspace {
+
+class OutboundPath final : public Sender::Failures {
+ public:
+  /// Where an inner packet stands in a slot, so that any ESP header fits in front.
+  static constexpr std::size_t kHeadroom = 64;
+  static_assert(kHeadroom >= esp::kMaxHeaderLength);
+  /// The longest inner packet that fits a slot with its ESP trailer.
+  static constexpr std::size_t kMaxInner = 65535;
+  static_assert(kHeadroom + kMaxInner + esp::kMaxTailLength <= BufferPool::kSlotSize);
+  /// While the peer was not heard from for so long, probes go to all its candidates.
+  static constexpr Duration kProvenFor = std::chrono::seconds(5);
+
+  /// @param run_commands  executes commands that arrived meanwhile; true when there were any.
+  OutboundPath(PlaneState& state, UdpSocket* v4, UdpSocket* v6, std::function<bool()> run_commands)
+      : state_(state), sender_(v4, v6, *this), run_commands_(std::move(run_commands)) {}
+
+  [[nodiscard]] Sender& sender() { return sender_; }
+
+  /// A packet read into slot `slot` at kHeadroom. Takes the slot over.
+  void from_tun(std::uint32_t slot, std::size_t length);
+  /// Sends what was held, in order, if there are an SA and an endpoint now.
+  void flush_held(Peer& peer);
+  /// Drops what was held too long, for every peer.
+  void expire_held();
+  /// Drops everything held for a peer that goes.
+  void drop_held(Peer& peer);
+  void send_probe(Peer& peer, SaPair& pair, ByteView payload);
+  /// A datagram behind the non-ESP marker (RFC 3948 section 2.2).
+  void send_control(const UdpEndpoint& to, ByteView payload);
+  /// RFC 3948 section 2.3: one octet 0xFF to peers we have SAs with and sent nothing to lately.
+  void send_keepalives();
+
+  bool on_send_failed(QueuedDatagram& datagram, int error) override;
+
+ private:
+  struct Packet {
+    std::uint32_t slot;
+    std::size_t length;
+    std::uint8_t next_header;
+    std::uint8_t tos;
+    bool user;
+  };
+  void hold(Peer& peer, ByteView packet);
+  void count_held(Peer& peer, std::size_t dropped);
+  void tell_too_big(const InnerPacket& inner, ByteView packet);
+  /// Seals and queues; takes the slot over.
+  void transmit(Peer& peer, SaPair& pair, OutboundSa& sa, const Packet& packet,
+                const OuterAddress& to);
+  void transmit_user(Peer& peer, std::uint32_t slot, const InnerPacket& inner);
+  void send_raw(const OuterAddress& to, proto::PeerId peer, ByteView prefix, ByteView octets);
+  void drop_slot(std::uint32_t slot, esp::EspDrop why) {
+    sender_.pool().release(slot);
+    state_.drop(why);
+  }
+
+  PlaneState& state_;
+  Sender sender_;
+  std::function<bool()> run_commands_;
+  std::vector<proto::PeerId> holding_;  ///< peers that may hold packets
+};
+
+}  // namespace cygnet::agent::userspace

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// What the inbound and the outbound path of one data-plane thread share. Everything here belongs
+/// to that thread.
+
+#include "cygnet/agent/backend/userspace/config.h"
+#include "cygnet/agent/backend/userspace/peer_table.h"
+#include "cygnet/agent/backend/userspace/reporter.h"
+#include "cygnet/agent/backend/userspace/sad.h"
+#include "cygnet/agent/backend/userspace/sender.h"
+#include "cygnet/agent/backend/userspace/tun.h"
+#include "cygnet/agent/backend/userspace/unknown_spis.h"
+#include "cygnet/base/time.h"
+#include "cygnet/esp/drop.h"
+
+namespace cygnet::agent::userspace {
+
+inline constexpr Duration kEventInterval = std::chrono::seconds(1);
+
+struct PlaneState {
+  PlaneState(const UserspaceConfig& settings, Tun& device, const Reporter& events)
+      : config(settings), tun(device), reporter(events) {}
+
+  const UserspaceConfig& config;
+  Tun& tun;
+  const Reporter& reporter;
+  IpAddress own_mesh_address;
+  PeerTable peers;
+  Sad sad;
+  UnknownSpis unknown_spis;
+  esp::DropCounters drops;
+  std::uint64_t soft_packet_limit = 0;
+  Timestamp now{};             ///< read once a batch
+  bool timers_wanted = false;  ///< something waits for a tick
+
+  void drop(esp::EspDrop why, std::uint64_t n = 1) { drops.add(why, n); }
+  void report_user_traffic(Peer& peer) {
+    if (!peer.user_traffic.pass(now, kEventInterval)) return;
+    reporter.tell([id = peer.id](BackendEvents& events) { events.on_user_traffic(id); });
+  }
+  /// Tells once that an SA of the pair should be replaced.
+  void check_soft_limit(SaPair& pair, std::uint64_t packets, std::uint64_t last_sequence) {
+    const bool passed = (soft_packet_limit != 0 && packets >= soft_packet_limit) ||
+                        packets >= rekey_sequence(last_sequence);
+    if (!passed || pair.soft_limit_reported) return;
+    pair.soft_limit_reported = true;
+    reporter.tell([peer = pair.peer->id, id = pair.id](BackendEvents& events) {
+      events.on_soft_limit(peer, id);
+    });
+  }
+};
+
+}  // namespace cygnet::agent::userspace

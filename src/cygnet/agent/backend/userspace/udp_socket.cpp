@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cygnet/agent/backend/userspace/udp_socket.h"
+
+#include <netinet/ip.h>
+#include <netinet/udp.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+#include "cygnet/agent/backend/userspace/tun.h"
+#include "cygnet/rt/port_holder.h"
+
+namespace cygnet::agent::userspace {
+namespace {
+
+bool set_option(int fd, int level, int name, int value) {
+  return setsockopt(fd, level, name, &value, sizeof value) == 0;
+}
+
+tl::unexpected<Error> socket_error(const std::string& what) {
+  return fail(kErrSocket, what + ": " + std::strerror(errno), "ESP socket");
+}
+
+/// The FORCE variants pass the system's limit; without the right to, take what it allows.
+void set_buffer(int fd, int force, int plain, std::uint32_t octets) {
+  if (octets == 0) return;
+  const int value = static_cast<int>(octets);
+  if (!set_option(fd, SOL_SOCKET, force, value)) set_option(fd, SOL_SOCKET, plain, value);
+}
+
+}  // namespace
+
+UdpSocket::UdpSocket(Fd fd, bool v6)
+    : fd_(std::move(fd)),
+      v6_(v6),
+      buffers_(kBatch),
+      headers_(kBatch),
+      vectors_(kBatch),
+      controls_(kBatch),
+      datagrams_(kBatch) {}
+
+Result<std::unique_ptr<UdpSocket>> UdpSocket::open(bool v6, const Options& options) {
+  Fd fd(::socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd.is_open()) {
+    if (errno == EAFNOSUPPORT) {
+      return fail(kErrNoFamily, v6 ? "this host has no IPv6" : "this host has no IPv4",
+                  "ESP socket");
+    }
+    return socket_error("cannot make a UDP socket");
+  }
+  if (!set_option(fd.get(), SOL_SOCKET, SO_MARK, static_cast<int>(options.mark))) {
+    return fail(kErrPrivilege, "marking the ESP socket needs CAP_NET_ADMIN", "ESP socket",
+                "start the agent as root or with AmbientCapabilities=CAP_NET_ADMIN");
+  }
+  set_buffer(fd.get(), SO_RCVBUFFORCE, SO_RCVBUF, options.buffer);
+  set_buffer(fd.get(), SO_SNDBUFFORCE, SO_SNDBUF, options.buffer);
+  set_option(fd.get(), SOL_SOCKET, SO_RXQ_OVFL, 1);
+  if (v6) {
+    set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
+    set_option(fd.get(), IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
+    set_option(fd.get(), IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT);
+  } else {
+    set_option(fd.get(), IPPROTO_IP, IP_RECVTOS, 1);
+    set_option(fd.get(), IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
+    // RFC 3948 section 2.1: "the Checksum SHOULD be transmitted as a zero value".
+    set_option(fd.get(), SOL_SOCKET, SO_NO_CHECK, 1);
+  }
+  UdpEndpoint any;
+  any.address.is_v6 = v6;
+  any.port = options.port;
+  const OuterAddress address(any);
+  if (bind(fd.get(), &address.any, address.length()) != 0) {
+    const std::string port = "UDP port " + std::to_string(options.port);
+    if (errno == EADDRINUSE) {
+      return fail(kErrPortInUse,
+                  port + " is held by " + rt::describe_port_holder("udp", options.port), port,
+                  "stop it, or choose another port for ESP (esp.port)");
+    }
+    if (errno == EACCES) {
+      return fail(kErrPrivilege, "no right to bind " + port, port,
+                  "choose a port from 1024 up, or give the agent CAP_NET_BIND_SERVICE");
+    }
+    return socket_error("cannot bind " + port);
+  }
+  return std::unique_ptr<UdpSocket>(new UdpSocket(std::move(fd), v6));
+}
+
+std::span<Datagram> UdpSocket::receive() {
+  for (std::uint32_t i = 0; i < kBatch; ++i) {
+    const MutableByteView buffer = buffers_[i];
+    vectors_[i] = {buffer.data(), buffer.size()};
+    msghdr& header = headers_[i].msg_hdr;
+    header = {};
+    header.msg_name = &datagrams_[i].source;
+    header.msg_namelen = sizeof(OuterAddress);
+    header.msg_iov = &vectors_[i];
+    header.msg_iovlen = 1;
+    header.msg_control = controls_[i].octets.data();
+    header.msg_controllen = kControlSize;
+  }
+  int n = 0;
+  do {
+    n = recvmmsg(fd_.get(), headers_.data(), kBatch, MSG_DONTWAIT, nullptr);
+    // Anything but EINTR and EAGAIN is a pending error of an earlier send: it costs no datagram.
+  } while (n < 0 && errno == EINTR);
+  if (n <= 0) return {};
+  for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i) {
+    Datagram& datagram = datagrams_[i];
+    datagram.octets = {static_cast<std::uint8_t*>(vectors_[i].iov_base), headers_[i].msg_len};
+    datagram.truncated = (headers_[i].msg_hdr.msg_flags & MSG_TRUNC) != 0;
+    datagram.tos = 0;
+    read_control(headers_[i].msg_hdr, datagram);
+  }
+  return {datagrams_.data(), static_cast<std::size_t>(n)};
+}
+
+void UdpSocket::read_control(const msghdr& header, Datagram& datagram) {
+  // CMSG_NXTHDR takes a pointer to a header it does not change.
+  auto* const message = const_cast<msghdr*>(&header);
+  for (cmsghdr* c = CMSG_FIRSTHDR(message); c != nullptr; c = CMSG_NXTHDR(message, c)) {
+    if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) {
+      datagram.tos = *CMSG_DATA(c);
+    } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) {
+      int value = 0;
+      std::memcpy(&value, CMSG_DATA(c), sizeof value);
+      datagram.tos = static_cast<std::uint8_t>(value);
+    } else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) {
+      std::uint32_t total = 0;
+      std::memcpy(&total, CMSG_DATA(c), sizeof total);
+      overflow_pending_ += total - overflow_seen_;
+      overflow_seen_ = total;
+    }
+  }
+}
+
+std::uint32_t UdpSocket::take_overflow() { return std::exchange(overflow_pending_, 0); }
+
+UdpSocket::Sent UdpSocket::send(std::span<const Outgoing> datagrams) {
+  const std::size_t n = std::min(datagrams.size(), kBatch);
+  std::array<mmsghdr, kBatch> headers;
+  std::array<iovec, kBatch> vectors;
+  std::array<Control, kBatch> controls;
+  for (std::size_t i = 0; i < n; ++i) {
+    const Outgoing& out = datagrams[i];
+    vectors[i] = {const_cast<std::uint8_t*>(out.octets.data()), out.octets.size()};
+    msghdr& header = headers[i].msg_hdr;
+    header = {};
+    header.msg_name = const_cast<OuterAddress*>(out.to);
+    header.msg_namelen = out.to->length();
+    header.msg_iov = &vectors[i];
+    header.msg_iovlen = 1;
+    if (out.tos == 0) continue;
+    header.msg_control = controls[i].octets.data();
+    header.msg_controllen = CMSG_SPACE(sizeof(int));
+    cmsghdr* const c = CMSG_FIRSTHDR(&header);
+    c->cmsg_level = v6_ ? IPPROTO_IPV6 : IPPROTO_IP;
+    c->cmsg_type = v6_ ? IPV6_TCLASS : IP_TOS;
+    c->cmsg_len = CMSG_LEN(sizeof(int));
+    const int value = out.tos;
+    std::memcpy(CMSG_DATA(c), &value, sizeof value);
+  }
+  int sent = 0;
+  do {
+    sent = sendmmsg(fd_.get(), headers.data(), static_cast<unsigned>(n), MSG_DONTWAIT);
+  } while (sent < 0 && errno == EINTR);
+  if (sent < 0) return {0, errno};
+  return {static_cast<std::size_t>(sent), 0};
+}
+
+}  // namespace cygnet::agent::userspace
