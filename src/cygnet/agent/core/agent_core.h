@@ -146,6 +146,7 @@ class AgentCore {
   [[nodiscard]] const std::optional<Cursor>& cursor() const { return cursor_; }
   [[nodiscard]] StoredTable table() const;
   [[nodiscard]] ServerTime trusted_now(Now now) const { return time_.now(now); }
+  [[nodiscard]] ServerTime last_server_time() const { return time_.last_server_time(); }
   [[nodiscard]] Timestamp on_our_clock(ServerTime at, Now now) const {
     return time_.on_our_clock(at, now);
   }

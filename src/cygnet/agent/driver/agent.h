@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// Agent: the control thread of cygnet-agent. Turns the world into events of AgentCore and its
+/// effects into the world: worker pool (DH, derivation, verification), data plane, controller
+/// stream, disk. It decides nothing itself.
+///
+/// Everything here runs on the loop's thread. The data plane never waits for it.
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "cygnet/agent/backend/api/backend.h"
+#include "cygnet/agent/core/agent_core.h"
+#include "cygnet/agent/driver/device_journal.h"
+#include "cygnet/agent/driver/key_store.h"
+#include "cygnet/agent/driver/ppk_file.h"
+#include "cygnet/agent/driver/saver.h"
+#include "cygnet/agent/driver/state_dir.h"
+#include "cygnet/agent/link/controller_link.h"
+#include "cygnet/crypto/random.h"
+#include "cygnet/rt/loop.h"
+#include "cygnet/rt/worker_pool.h"
+
+namespace cygnet::agent {
+
+inline constexpr ErrorCode kErrNoOutbound{"no-outbound"};
+inline constexpr ErrorCode kErrPing{"ping"};
+inline constexpr ErrorCode kErrUnknownPeer{"unknown-peer"};
+
+using BackendFactory =
+    std::function<Result<std::unique_ptr<SadBackend>>(rt::Loop&, BackendEvents&)>;
+
+struct AgentOptions {
+  rt::Path state_dir;
+  std::vector<rt::HostPort> controllers;  ///< empty: as joined
+  std::vector<UdpEndpoint> endpoints;     ///< where peers reach our ESP socket, as configured
+  std::optional<rt::Path> ppk_file;
+  std::uint16_t lanes_max = proto::kLanesMax;
+  std::size_t workers = 0;  ///< 0: one a core
+  std::uint32_t firewall_mark = 0;
+  ServerTime build_time{};
+  std::string software;
+  BackendFactory make_backend;
+  /// The agent cannot go on (data plane gone, boot count not storable): stop the process.
+  std::function<void(const Error&)> on_fault;
+};
+
+/// One SA pair as installed, for status.
+struct InstalledPair {
+  crypto::EspSuite suite;
+  std::size_t lanes = 0;
+  std::vector<std::pair<proto::Spi, proto::Spi>> spis;  ///< inbound, outbound, by lane
+  std::optional<Timestamp> installed_at;
+};
+/// What the data plane counted for a peer, pairs that are gone included.
+struct PeerTotals {
+  SaCounters in;
+  SaCounters out;
+};
+struct DataPlaneView {
+  std::vector<PairCounters> pairs;
+  std::vector<DropCounter> drops;
+  std::map<proto::PeerId, PeerPath> paths;
+};
+struct PingResult {
+  std::uint32_t sent = 0;
+  std::vector<double> rtt_ms;
+};
+
+class Agent final : public BackendEvents {
+ public:
+  /// Takes the state directory, raises the boot count, makes data plane and core. Nothing is sent.
+  /// @retval rt::kErrStateLocked, kErrNotJoined, the errors of the state files and of the backend
+  [[nodiscard]] static Result<std::unique_ptr<Agent>> create(rt::Loop& loop, AgentOptions options);
+  ~Agent() override;
+  Agent(const Agent&) = delete;
+  Agent& operator=(const Agent&) = delete;
+
+  void start();
+  /// Clean stop: the stream ends, keys are zeroed, the data plane goes; fail-closed routes stay
+  /// unless `open`.
+  void stop(bool open);
+
+  // ---- For the local interface ----
+  void order_rekey();
+  [[nodiscard]] Status confirm_key(const proto::DeviceName& peer, const crypto::Sha256& spki);
+  /// Probes through the tunnel. `done` is called once, after the last reply or its deadline.
+  void ping(proto::PeerId peer, std::uint32_t count, Duration interval,
+            std::function<void(Result<PingResult>)> done);
+  /// What the data plane says, or said last when it does not answer in time.
+  void with_data_plane(std::function<void(const DataPlaneView&)> done);
+
+  [[nodiscard]] const AgentCore& core() const { return *core_; }
+  [[nodiscard]] const ControllerLink& link() const { return *link_; }
+  [[nodiscard]] const KeyStore& keys() const { return keys_; }
+  [[nodiscard]] const Features& features() const { return features_; }
+  [[nodiscard]] const MeshRecord& mesh() const { return mesh_; }
+  [[nodiscard]] Now now() const { return {loop_.now(), loop_.wall_now()}; }
+  [[nodiscard]] const InstalledPair* installed(proto::PeerId peer, proto::SaPairId pair) const;
+  [[nodiscard]] PeerTotals totals(proto::PeerId peer) const;
+  [[nodiscard]] std::optional<Timestamp> last_heard(proto::PeerId peer) const;
+  [[nodiscard]] const std::optional<UdpEndpoint>& seen_endpoint() const { return seen_endpoint_; }
+  [[nodiscard]] const std::map<proto::PeerId, Error>& peer_problems() const { return problems_; }
+  [[nodiscard]] SelfConfig self(const std::vector<IpPrefix>& prefixes) const;
+  [[nodiscard]] const std::map<std::string, std::uint64_t>& alarms() const { return alarms_; }
+
+ private:
+  Agent(rt::Loop& loop, AgentOptions options, rt::StateLock lock, StateDir directory);
+  [[nodiscard]] Status load();
+  [[nodiscard]] Status make_link();
+
+  // agent_effects.cpp
+  /// Hands one event to the core and carries its effects out. An event that comes while effects
+  /// are being carried out waits its turn.
+  void event(rt::UniqueFunction<Effects(AgentCore&, Now)> call);
+  void carry_out(Effects effects);
+  void arm_timer();
+  void run(StoreBootCount& effect);
+  void run(MakeGeneration& effect);
+  void run(SignDim& effect);
+  void run(SendPublish& effect);
+  void run(EraseKeys& effect);
+  void run(InstallPair& effect);
+  void run(ChooseOutbound& effect);
+  void run(RemoveOutbound& effect);
+  void run(RemoveInbound& effect);
+  void run(SendProbeRequest& effect);
+  void run(SendProbePayload& effect);
+  void run(SetPeer& effect);
+  void run(RemovePeer& effect);
+  void run(SetOwnPrefixes& effect);
+  void run(SetSoftPacketLimit& effect);
+  void run(JudgeDim& effect);
+  void run(SendAck& effect);
+  void run(SendReport& effect);
+  void run(SendWant& effect);
+  void run(StoreTable& effect);
+  void run(StorePins& effect);
+  void run(StoreRevocations& effect);
+  void run(StoreServerTime& effect);
+  void run(KeepEvidence& effect);
+  void run(ProbeReplied& effect);
+  void run(Note& effect);
+  void run(Observed& effect);
+  void generation_drawn(proto::RekeyCounter counter,
+                        Result<std::vector<crypto::DhPrivate>> privates);
+  void pair_derived(proto::PeerId peer, proto::SaPairId pair, Result<SaPairSpec> spec);
+  void drop_direction(proto::PeerId peer, proto::SaPairId pair, bool inbound);
+
+  // agent_events.cpp: the data plane
+  void on_installed(proto::PeerId peer, proto::SaPairId pair) override;
+  void on_install_failed(proto::PeerId peer, proto::SaPairId pair, bool collision,
+                         const Error& error) override;
+  void on_evidence(proto::PeerId peer, proto::SaPairId pair, EvidenceKind kind) override;
+  void on_user_traffic(proto::PeerId peer) override;
+  void on_packet_waiting(proto::PeerId peer) override;
+  void on_soft_limit(proto::PeerId peer, proto::SaPairId pair) override;
+  void on_unknown_spi(std::uint32_t spi, const UdpEndpoint& source, std::uint64_t count) override;
+  void on_peer_moved(proto::PeerId peer, const UdpEndpoint& endpoint) override;
+  void on_probe(proto::PeerId peer, proto::SaPairId pair, Bytes payload) override;
+  void on_control_datagram(const UdpEndpoint& source, Bytes payload) override;
+  void on_fault(const Error& error) override;
+  void take_counters(std::vector<PairCounters> counters);
+
+  // agent_link.cpp: the controller
+  void welcomed(const WelcomeMessage& message);
+  void received(ControllerMessage message);
+  void take_trust(const std::vector<Bytes>& trust);
+  void renewed(const RenewedMessage& message);
+  void plan_renewal();
+  void ask_renewal();
+  void discover();
+  [[nodiscard]] std::uint32_t random_u32();
+
+  struct Ping {
+    proto::PeerId peer;
+    std::uint32_t left = 0;
+    Duration interval{};
+    PingResult result;
+    std::map<Bytes, Timestamp> outstanding;  ///< by cookie
+    std::function<void(Result<PingResult>)> done;
+    std::unique_ptr<rt::Timer> timer;
+  };
+  void ping_step(std::uint64_t id);
+  void ping_end(std::uint64_t id);
+
+  using PairKey = std::pair<proto::PeerId, proto::SaPairId>;
+  struct PairRecord {
+    InstalledPair view;
+    bool deriving = false;
+    bool inbound = true;
+    bool outbound = true;
+    SaCounters last_in, last_out;
+  };
+
+  rt::Loop& loop_;
+  AgentOptions options_;
+  rt::StateLock lock_;
+  StateDir directory_;
+  MeshRecord mesh_;
+  std::optional<crypto::IdentityKey> key_;
+  std::optional<DeviceJournal> journal_;
+  PpkFile ppks_;
+  KeyStore keys_;
+  Features features_;
+  std::unique_ptr<SadBackend> backend_;
+  std::optional<AgentCore> core_;
+
+  bool busy_ = false;
+  bool stopped_ = false;
+  std::deque<rt::UniqueFunction<Effects(AgentCore&, Now)>> waiting_;
+  rt::Timer timer_;
+
+  std::map<PairKey, PairRecord> pairs_;
+  std::map<proto::PeerId, PeerTotals> totals_;
+  std::map<proto::PeerId, Timestamp> heard_;
+  std::map<proto::PeerId, Error> problems_;
+  std::map<std::string, std::uint64_t> alarms_;
+  std::map<std::uint64_t, Ping> pings_;
+  std::uint64_t next_ping_ = 1;
+  DataPlaneView view_;
+  rt::Timer refresh_timer_;
+
+  std::optional<DiscoverySettings> discovery_;
+  std::optional<UdpEndpoint> seen_endpoint_;
+  std::uint32_t discovery_tries_ = 0;
+  rt::Timer discovery_timer_;
+  rt::Timer renewal_timer_;
+
+  std::unique_ptr<ControllerLink> link_;
+  // Last members: they go first, so that no job of theirs meets a half-destroyed agent.
+  std::unique_ptr<rt::WorkerPool> workers_;
+  std::unique_ptr<rt::WorkerPool> disk_;
+  std::unique_ptr<Saver> save_table_, save_pins_, save_revocations_, save_time_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+/// "Tx(a2-b1)": the draft's notation for a pair as this device sends on it.
+[[nodiscard]] std::string tx_name(proto::SaPairId pair);
+/// "a2-b1"
+[[nodiscard]] std::string pair_name(proto::SaPairId pair);
+
+}  // namespace cygnet::agent

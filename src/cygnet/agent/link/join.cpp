@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cygnet/agent/link/join.h"
+
+#include <algorithm>
+
+#include "cygnet/proto/ids/device_name.h"
+#include "cygnet/proto/ids/mesh_address.h"
+#include "cygnet/rt/framed_stream.h"
+#include "cygnet/rt/tls.h"
+
+namespace cygnet::agent {
+namespace {
+
+// One question, one answer, on a stream of its own.
+Result<EnrolReplyMessage> ask(rt::Loop& loop, const JoinLine& line, const Bytes& request,
+                              Duration limit) {
+  CYGNET_TRY(auto context,
+             rt::TlsClientContext::create_join(
+                 {line.ca_fingerprint, [&loop] { return loop.wall_now(); }, std::nullopt}));
+  std::optional<Result<EnrolReplyMessage>> reply;
+  rt::StreamPtr stream;
+  rt::ConnectOptions options;
+  options.to = line.controller;
+  const auto pending = rt::connect_stream(
+      loop, std::move(context), std::move(options), [&](Result<rt::StreamPtr> opened) {
+        if (!opened) {
+          reply = fail(opened.error());
+          return;
+        }
+        stream = std::move(*opened);
+        rt::FramedStream::Handlers handlers;
+        handlers.on_message = [&reply](Bytes octets) { reply = decode_enrol_reply(octets); };
+        handlers.on_closed = [&reply](const Error& error) {
+          if (!reply) reply = fail(error);
+        };
+        stream->start(std::move(handlers));
+        if (const Status sent = stream->send(Bytes(request)); !sent) reply = fail(sent.error());
+      });
+  const bool answered = loop.run_until([&reply] { return reply.has_value(); }, limit);
+  if (stream) stream->close();
+  if (!answered) {
+    return fail(kErrJoin, "the controller did not answer in time", line.controller.to_string(),
+                "look into the log of cygnetd");
+  }
+  return std::move(*reply);
+}
+
+Result<JoinResult> take(const EnrolIssued& issued, const JoinLine& line,
+                        const proto::DeviceName& device, const crypto::IdentityKey& key,
+                        ServerTime now) {
+  const auto wrong = [&](std::string what) {
+    return fail(kErrJoin, "the controller's answer cannot be used: " + std::move(what),
+                line.controller.to_string(), "look into the log of cygnetd");
+  };
+  auto certificate = crypto::Certificate::from_der(issued.certificate);
+  if (!certificate) return wrong(certificate.error().to_string());
+  JoinResult result{issued.mesh, issued.mesh_name,  device, std::move(*certificate),
+                    {},          issued.server_time};
+  bool named_ca = false;
+  for (const Bytes& der : issued.trust) {
+    auto ca = crypto::Certificate::from_der(der);
+    if (!ca) return wrong(ca.error().to_string());
+    named_ca = named_ca || rt::certificate_fingerprint(*ca) == line.ca_fingerprint;
+    result.trust.push_back(std::move(*ca));
+  }
+  if (!named_ca) return wrong("its trust bundle lacks the CA that the join line names");
+  if (result.certificate.spki() != key.spki()) return wrong("the certificate is for another key");
+  if (const Status chain = crypto::verify_chain(result.certificate, {}, result.trust,
+                                                std::max(now, issued.server_time));
+      !chain) {
+    return wrong(chain.error().to_string());
+  }
+  const auto identity = proto::identity_of_leaf(result.certificate);
+  if (!identity) return wrong(identity.error().to_string());
+  if (identity->mesh != issued.mesh) return wrong("the certificate is of another mesh");
+  if (identity->device != device) {
+    return wrong("the certificate names " + identity->device.value() + " instead of " +
+                 device.value());
+  }
+  return result;
+}
+
+}  // namespace
+
+Result<JoinResult> join(rt::Loop& loop, const JoinLine& line, const std::string& device_label,
+                        const crypto::IdentityKey& key, Duration limit,
+                        const std::function<void(Duration)>& on_queued) {
+  CYGNET_TRY(const proto::DeviceName device, proto::make_device_name(device_label, line.mesh));
+  // The mesh id is not known yet; the URI name of the certificate is the controller's to fill in.
+  CYGNET_TRY(const Bytes csr,
+             key.make_csr(device.value(), "cygnet://" + line.mesh + "/" + device_label));
+  const Bytes request = encode_enrol_request({line.secret, device_label, csr});
+  const Timestamp ends = loop.now() + limit;
+  for (;;) {
+    CYGNET_TRY(const EnrolReplyMessage reply, ask(loop, line, request, ends - loop.now()));
+    if (const auto* issued = std::get_if<EnrolIssued>(&reply)) {
+      return take(*issued, line, device, key, loop.wall_now());
+    }
+    if (const auto* refused = std::get_if<EnrolRefused>(&reply)) {
+      return fail(refused->error);
+    }
+    const Duration pause = std::get<EnrolQueued>(reply).retry_after;
+    if (loop.now() + pause >= ends) {
+      return fail(kErrJoin, "the request waits to be signed by an operator",
+                  line.controller.to_string(),
+                  "run the same `cygnet-agent join` again once it is signed (`cygnet ca sign`)");
+    }
+    on_queued(pause);
+    rt::Timer timer(loop);
+    bool rested = false;
+    timer.arm_after(pause, [&rested] { rested = true; });
+    if (!loop.run_until([&rested] { return rested; }, pause * 2)) continue;
+  }
+}
+
+}  // namespace cygnet::agent
