@@ -136,7 +136,7 @@ PrfId hash_of(IntegId integ) {
     case IntegId::kNone:
       break;
   }
-  CYGNET_ASSERT(!"AES-CBC without an integrity algorithm");
+  CYGNET_ASSERT(false && "AES-CBC without an integrity algorithm");
   return PrfId::kHmacSha2_256;
 }
 

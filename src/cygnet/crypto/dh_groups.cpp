@@ -32,7 +32,7 @@ DhKind kind_of(DhGroup group) {
     case DhGroup::kX448:
       return DhKind::kMontgomery;
   }
-  CYGNET_ASSERT(!"a DhGroup without a kind");
+  CYGNET_ASSERT(false && "a DhGroup without a kind");
   return DhKind::kMontgomery;
 }
 

@@ -25,7 +25,7 @@ const char* digest_name(PrfId hash) {
     case PrfId::kHmacSha2_512:
       return OSSL_DIGEST_NAME_SHA2_512;
   }
-  CYGNET_ASSERT(!"a PrfId without a hash");
+  CYGNET_ASSERT(false && "a PrfId without a hash");
   return "";
 }
 

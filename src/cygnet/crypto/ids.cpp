@@ -73,7 +73,7 @@ const DhRow& row_of(DhGroup group) {
   for (const DhRow& row : kDhRows) {
     if (row.group == group) return row;
   }
-  CYGNET_ASSERT(!"a DhGroup without a row");
+  CYGNET_ASSERT(false && "a DhGroup without a row");
   return kDhRows[0];
 }
 
@@ -81,7 +81,7 @@ const PrfRow& row_of(PrfId prf) {
   for (const PrfRow& row : kPrfRows) {
     if (row.prf == prf) return row;
   }
-  CYGNET_ASSERT(!"a PrfId without a row");
+  CYGNET_ASSERT(false && "a PrfId without a row");
   return kPrfRows[0];
 }
 
@@ -89,7 +89,7 @@ const IntegRow& row_of(IntegId integ) {
   for (const IntegRow& row : kIntegRows) {
     if (row.integ == integ) return row;
   }
-  CYGNET_ASSERT(!"an IntegId without a row");
+  CYGNET_ASSERT(false && "an IntegId without a row");
   return kIntegRows[0];
 }
 
@@ -99,7 +99,7 @@ const EncrRow& row_of(EncrId encr) {
   for (const EncrRow& row : kEncrRows) {
     if (row.encr == encr) return row;
   }
-  CYGNET_ASSERT(!"an EncrId without a row");
+  CYGNET_ASSERT(false && "an EncrId without a row");
   return kEncrRows[0];
 }
 

@@ -41,7 +41,7 @@ const KeyProfile& profile_of(KeyType type) {
   for (const KeyProfile& profile : profiles()) {
     if (profile.type == type) return profile;
   }
-  CYGNET_ASSERT(!"a KeyType without a profile");
+  CYGNET_ASSERT(false && "a KeyType without a profile");
   return profiles()[0];
 }
 

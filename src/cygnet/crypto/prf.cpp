@@ -22,7 +22,7 @@ Hmac& thread_hmac(PrfId id) {
     case PrfId::kHmacSha2_512:
       return sha512;
   }
-  CYGNET_ASSERT(!"a PrfId without a context");
+  CYGNET_ASSERT(false && "a PrfId without a context");
   return sha256;
 }
 
