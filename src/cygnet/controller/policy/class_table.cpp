@@ -134,6 +134,17 @@ void ClassTable::end_bulk() {
   for (Class& each : classes_) each.row = make_row(each);
 }
 
+ClassTable::FlatMembers ClassTable::flatten() const {
+  FlatMembers flat;
+  flat.begin.reserve(classes_.size() + 1);
+  for (const Class& each : classes_) {
+    flat.begin.push_back(static_cast<std::uint32_t>(flat.devices.size()));
+    flat.devices.insert(flat.devices.end(), each.members.begin(), each.members.end());
+  }
+  flat.begin.push_back(static_cast<std::uint32_t>(flat.devices.size()));
+  return flat;
+}
+
 std::optional<std::uint32_t> ClassTable::first_rule(ClassId a, ClassId b, Action action) const {
   std::uint32_t first = kNoRule;
   for (const SelectorId id : classes_[a].signature) {

@@ -39,12 +39,20 @@ class ClassTable {
   void begin_bulk() { bulk_ = true; }
   void end_bulk();
 
+  [[nodiscard]] const Signature& signature(ClassId id) const { return classes_[id].signature; }
   [[nodiscard]] const std::vector<DeviceIndex>& members(ClassId id) const {
     return classes_[id].members;
   }
   /// Classes whose members may talk to members of this one (perhaps itself among them).
   [[nodiscard]] const Bits& row(ClassId id) const { return classes_[id].row; }
   [[nodiscard]] std::size_t size() const { return classes_.size(); }
+  /// All members in one piece, so that walking many classes stays in the cache: those of class c
+  /// stand from begin[c] to begin[c + 1].
+  struct FlatMembers {
+    std::vector<std::uint32_t> begin;
+    std::vector<DeviceIndex> devices;
+  };
+  [[nodiscard]] FlatMembers flatten() const;
 
   /// The first rule of an action that speaks about a pair of these classes.
   [[nodiscard]] std::optional<std::uint32_t> first_rule(ClassId a, ClassId b, Action action) const;

@@ -47,23 +47,37 @@ void CompiledPolicy::Impl::place(DeviceIndex device, DeviceSpec spec) {
   if (device >= slots.size()) slots.resize(device + 1);
   Slot& slot = slots[device];
   CYGNET_ASSERT(!slot.present);
-  for (const PrefixSpec& prefix : spec.prefixes) {
-    owners[prefix.net].push_back({device, prefix.priority});
-  }
   slot.home = classes.add(device, classes.signature_of(spec));
   slot.spec = std::move(spec);
+  own(device);
   slot.present = true;
   ++present;
+}
+
+void CompiledPolicy::Impl::disown(DeviceIndex device) {
+  for (const PrefixSpec& prefix : slots[device].spec.prefixes) {
+    const auto found = owners.find(prefix.net);
+    std::erase_if(found->second, [&](const Owner& owner) { return owner.device == device; });
+    if (found->second.empty()) owners.erase(found);
+  }
+}
+
+void CompiledPolicy::Impl::own(DeviceIndex device) {
+  for (const PrefixSpec& prefix : slots[device].spec.prefixes) {
+    owners[prefix.net].push_back({device, prefix.priority});
+  }
+}
+
+void CompiledPolicy::Impl::replace(DeviceIndex device, DeviceSpec spec) {
+  disown(device);
+  slots[device].spec = std::move(spec);
+  own(device);
 }
 
 void CompiledPolicy::Impl::take_out(DeviceIndex device) {
   Slot& slot = slots[device];
   CYGNET_ASSERT(slot.present);
-  for (const PrefixSpec& prefix : slot.spec.prefixes) {
-    const auto found = owners.find(prefix.net);
-    std::erase_if(found->second, [&](const Owner& owner) { return owner.device == device; });
-    if (found->second.empty()) owners.erase(found);
-  }
+  disown(device);
   classes.remove(device, slot.home);
   slot = Slot{};
   --present;
@@ -84,6 +98,21 @@ std::vector<DeviceIndex> CompiledPolicy::Impl::peers_of(DeviceIndex device) cons
   const auto self = std::lower_bound(peers.begin(), peers.end(), device);
   if (self != peers.end() && *self == device) peers.erase(self);
   return peers;
+}
+
+std::vector<DeviceIndex> CompiledPolicy::Impl::changed_peers(
+    DeviceIndex device, const std::vector<DeviceIndex>& before,
+    const std::vector<DeviceIndex>& after, const std::vector<std::uint32_t>& rules_before) const {
+  const auto rules_after = classes.first_allow_rules(slots[device].home);
+  std::vector<DeviceIndex> changed;
+  for (const DeviceIndex peer : after) {
+    if (!std::binary_search(before.begin(), before.end(), peer)) continue;
+    const ClassId home = slots[peer].home;  // a peer's class is not this change's business
+    if (!(pair_policy(rules_before[home]) == pair_policy(rules_after[home]))) {
+      changed.push_back(peer);
+    }
+  }
+  return changed;
 }
 
 CompiledPolicy::CompiledPolicy(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -181,10 +210,18 @@ std::size_t CompiledPolicy::neighbour_count(DeviceIndex device) const {
 }
 
 std::uint64_t CompiledPolicy::pair_count() const {
+  const ClassTable& classes = impl_->classes;
+  std::vector<std::uint32_t> sizes;  // in one piece: rows are walked for every class
+  for (ClassId id = 0; id < classes.size(); ++id) {
+    sizes.push_back(static_cast<std::uint32_t>(classes.members(id).size()));
+  }
   std::uint64_t ends = 0;
-  for (ClassId id = 0; id < impl_->classes.size(); ++id) {
-    const auto& members = impl_->classes.members(id);
-    if (!members.empty()) ends += members.size() * neighbour_count(members.front());
+  for (ClassId id = 0; id < classes.size(); ++id) {
+    if (sizes[id] == 0) continue;
+    std::uint64_t peers = 0;
+    classes.row(id).for_each([&](std::size_t other) { peers += sizes[other]; });
+    if (classes.row(id).test(id)) --peers;
+    ends += peers * sizes[id];
   }
   return ends / 2;
 }
@@ -205,17 +242,15 @@ Result<AdjacencyDelta> CompiledPolicy::upsert_device(DeviceSpec spec) {
   const DeviceIndex device = impl_->names->intern(spec.name);
   AdjacencyDelta delta{device, {}, {}, {}};
   std::vector<DeviceIndex> before;
-  std::unordered_map<DeviceIndex, PairPolicy> before_policy;
+  std::vector<std::uint32_t> rules_before;
   if (impl_->has(device)) {
-    if (impl_->classes.signature_of(spec) ==
-        impl_->classes.signature_of(impl_->slots[device].spec)) {
-      impl_->take_out(device);
-      impl_->place(device, std::move(spec));
+    const ClassId home = impl_->slots[device].home;
+    if (impl_->classes.signature_of(spec) == impl_->classes.signature(home)) {
+      impl_->replace(device, std::move(spec));
       return delta;  // no rule can tell the difference
     }
     before = impl_->peers_of(device);
-    before_policy.reserve(before.size());
-    for (const DeviceIndex peer : before) before_policy.emplace(peer, *pair(device, peer));
+    if (!impl_->behave_alike) rules_before = impl_->classes.first_allow_rules(home);
     impl_->take_out(device);
   }
   impl_->place(device, std::move(spec));
@@ -224,11 +259,8 @@ Result<AdjacencyDelta> CompiledPolicy::upsert_device(DeviceSpec spec) {
                       std::back_inserter(delta.added));
   std::set_difference(before.begin(), before.end(), after.begin(), after.end(),
                       std::back_inserter(delta.removed));
-  for (const DeviceIndex peer : after) {
-    const auto was = before_policy.find(peer);
-    if (was != before_policy.end() && !(was->second == *pair(device, peer))) {
-      delta.changed.push_back(peer);
-    }
+  if (!rules_before.empty()) {
+    delta.changed = impl_->changed_peers(device, before, after, rules_before);
   }
   return delta;
 }

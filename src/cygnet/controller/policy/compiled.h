@@ -163,8 +163,9 @@ class CompiledPolicy {
 };
 
 /// What changes for every device between two compiled policies that share a DeviceNames table:
-/// calls visit once for each device with a non-empty delta, ascending. Costs the devices plus the
-/// pairs that changed. `before` may be null (nothing was allowed).
+/// calls visit once for each device with a non-empty delta, ascending; the delta lives for that
+/// call only. Costs the devices, the pairs of each class once, and the pairs that changed. `before`
+/// may be null (nothing was allowed).
 void for_each_difference(const CompiledPolicy* before, const CompiledPolicy& after,
                          const std::function<void(const AdjacencyDelta&)>& visit);
 

@@ -110,6 +110,8 @@ struct Document {
 
 /// "mesh.yaml:14:7"; only the source when the place is not known.
 [[nodiscard]] std::string where(const Document& document, Place place);
+/// The line and column at the end of an Error's `where`; 0, 0 when it names none.
+[[nodiscard]] Place place_in(const Error& error);
 
 [[nodiscard]] std::string_view to_string(Action action);
 [[nodiscard]] std::string_view to_string(PairMode mode);

@@ -271,6 +271,15 @@ TEST(PolicyParse, NoTruncationOrFlippedOctetOfADocumentBreaksIt) {
   }
 }
 
+TEST(PolicyParse, LineAndColumnCanBeTakenOutOfAnErrorAgain) {
+  const auto refused = parse("mesh: corp\nlifetime: 5\n", "dir:1/m.yaml");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(place_in(refused.error()), (Place{2, 11}));
+  for (const char* none : {"", "m.yaml", "m.yaml:3", "a:b:c", ":1", "m.yaml:3:", "m.yaml:0:1"}) {
+    EXPECT_EQ(place_in({kErrYaml, "", none}), Place{}) << none;
+  }
+}
+
 TEST(PolicyParse, TheSchemaIsThereForWhatLaterWorks) {
   auto parsed = parse(kWhole, "mesh.yaml");
   ASSERT_TRUE(parsed);
