@@ -8,6 +8,7 @@
 
 #include "commands.h"
 #include "cygnet/debug/debug.h"
+#include "cygnet/rt/text.h"
 #include "exit_codes.h"
 #include "session.h"
 
@@ -68,7 +69,10 @@ class Commands {
       return app_.exit(help, surroundings_.out, surroundings_.err);
     } catch (const CLI::CallForVersion& version) {
       return app_.exit(version, surroundings_.out, surroundings_.err);
+    } catch (const CLI::ExtrasError&) {
+      return unexpected();
     } catch (const CLI::ParseError& error) {
+      if (error.get_name() == "RequiredError" && !app_.remaining(true).empty()) return unexpected();
       surroundings_.err << "error: " << printable(error.what()) << "\n  next  "
                         << (deepest() + " --help shows what is possible\n");
       return kExitUsage;
@@ -90,15 +94,35 @@ class Commands {
     return app;
   }
 
-  /// The words up to the command that was meant, for the hint.
-  std::string deepest() const {
-    std::string words = "cygnet";
+  /// The command that was meant, as far as its words were understood.
+  const CLI::App* innermost() const {
     const CLI::App* at = &app_;
     for (auto found = at->get_subcommands(); !found.empty(); found = at->get_subcommands()) {
       at = found.front();
-      words += " " + at->get_name();
+    }
+    return at;
+  }
+  std::string deepest() const {
+    std::string words;
+    for (const CLI::App* at = innermost(); at != nullptr; at = at->get_parent()) {
+      words = at->get_name() + (words.empty() ? "" : " " + words);
     }
     return words;
+  }
+
+  int unexpected() {
+    const auto extras = app_.remaining(true);
+    const std::string word = extras.empty() ? std::string() : extras.front();
+    std::vector<std::string> known;
+    for (const auto* sub : innermost()->get_subcommands([](const CLI::App*) { return true; })) {
+      known.push_back(sub->get_name());
+    }
+    const auto near = rt::nearest(word, known);
+    surroundings_.err << "error: " << deepest() << " has no \"" << printable(word) << "\"\n  next  "
+                      << (near ? "did you mean \"" + *near + "\"?"
+                               : deepest() + " --help shows what is possible")
+                      << "\n";
+    return kExitUsage;
   }
 
   void add_device_side() {
@@ -244,6 +268,7 @@ class Commands {
                                                     surroundings_.out, surroundings_.now());
                           });
     debug->prefix_command();
+    debug->fallthrough(false);  // its words are its own
     debug_ = debug;
   }
 

@@ -154,7 +154,9 @@ std::string render_table(const std::vector<Column>& columns, const Json& items, 
       const auto name = dot == std::string::npos ? shown[i]->key : shown[i]->key.substr(dot + 1);
       std::string text = value_text(name, value, style);
       if (!wide) text = cut(std::move(text));
-      if (!value.is_number() && !value.is_null()) numeric[i] = false;
+      // Counts and sizes end under each other; times and durations read like words.
+      const bool count = value.is_number() && !is_time_key(name) && !ends_with(name, "_ms");
+      if (!count && !value.is_null()) numeric[i] = false;
       widths[i] = std::max(widths[i], width(text));
       row.push_back(std::move(text));
     }
