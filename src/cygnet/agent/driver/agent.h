@@ -102,6 +102,7 @@ class Agent final : public BackendEvents {
   [[nodiscard]] const KeyStore& keys() const { return keys_; }
   [[nodiscard]] const Features& features() const { return features_; }
   [[nodiscard]] const MeshRecord& mesh() const { return mesh_; }
+  [[nodiscard]] const std::string& software() const { return options_.software; }
   [[nodiscard]] Now now() const { return {loop_.now(), loop_.wall_now()}; }
   [[nodiscard]] const InstalledPair* installed(proto::PeerId peer, proto::SaPairId pair) const;
   [[nodiscard]] PeerTotals totals(proto::PeerId peer) const;

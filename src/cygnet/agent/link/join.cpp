@@ -46,7 +46,7 @@ Result<EnrolReplyMessage> ask(rt::Loop& loop, const JoinLine& line, const Bytes&
 }
 
 Result<JoinResult> take(const EnrolIssued& issued, const JoinLine& line,
-                        const proto::DeviceName& device, const crypto::IdentityKey& key,
+                        const std::string& wanted_label, const crypto::IdentityKey& key,
                         ServerTime now) {
   const auto wrong = [&](std::string what) {
     return fail(kErrJoin, "the controller's answer cannot be used: " + std::move(what),
@@ -54,7 +54,7 @@ Result<JoinResult> take(const EnrolIssued& issued, const JoinLine& line,
   };
   auto certificate = crypto::Certificate::from_der(issued.certificate);
   if (!certificate) return wrong(certificate.error().to_string());
-  JoinResult result{issued.mesh, issued.mesh_name,  device, std::move(*certificate),
+  JoinResult result{issued.mesh, issued.mesh_name, {}, std::move(*certificate),
                     {},          issued.server_time};
   bool named_ca = false;
   for (const Bytes& der : issued.trust) {
@@ -73,10 +73,11 @@ Result<JoinResult> take(const EnrolIssued& issued, const JoinLine& line,
   const auto identity = proto::identity_of_leaf(result.certificate);
   if (!identity) return wrong(identity.error().to_string());
   if (identity->mesh != issued.mesh) return wrong("the certificate is of another mesh");
-  if (identity->device != device) {
+  if (!wanted_label.empty() && proto::name_label(identity->device) != wanted_label) {
     return wrong("the certificate names " + identity->device.value() + " instead of " +
-                 device.value());
+                 wanted_label);
   }
+  result.device = identity->device;
   return result;
 }
 
@@ -85,16 +86,17 @@ Result<JoinResult> take(const EnrolIssued& issued, const JoinLine& line,
 Result<JoinResult> join(rt::Loop& loop, const JoinLine& line, const std::string& device_label,
                         const crypto::IdentityKey& key, Duration limit,
                         const std::function<void(Duration)>& on_queued) {
-  CYGNET_TRY(const proto::DeviceName device, proto::make_device_name(device_label, line.mesh));
-  // The mesh id is not known yet; the URI name of the certificate is the controller's to fill in.
-  CYGNET_TRY(const Bytes csr,
-             key.make_csr(device.value(), "cygnet://" + line.mesh + "/" + device_label));
+  // The mesh id is not known yet, and without a label neither is the name: the names of the
+  // certificate are the controller's to fill in.
+  const std::string label = device_label.empty() ? "unnamed" : device_label;
+  CYGNET_TRY(const proto::DeviceName asked, proto::make_device_name(label, line.mesh));
+  CYGNET_TRY(const Bytes csr, key.make_csr(asked.value(), "cygnet://" + line.mesh + "/" + label));
   const Bytes request = encode_enrol_request({line.secret, device_label, csr});
   const Timestamp ends = loop.now() + limit;
   for (;;) {
     CYGNET_TRY(const EnrolReplyMessage reply, ask(loop, line, request, ends - loop.now()));
     if (const auto* issued = std::get_if<EnrolIssued>(&reply)) {
-      return take(*issued, line, device, key, loop.wall_now());
+      return take(*issued, line, device_label, key, loop.wall_now());
     }
     if (const auto* refused = std::get_if<EnrolRefused>(&reply)) {
       return fail(refused->error);

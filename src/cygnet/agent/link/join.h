@@ -27,7 +27,8 @@ struct JoinResult {
   ServerTime server_time{};
 };
 
-/// Runs the loop until it is done. `on_queued` tells that an operator has to sign the request
+/// Runs the loop until it is done. An empty `device_label` asks for the name the token is bound to.
+/// `on_queued` tells that an operator has to sign the request
 /// first; enrolment then goes on asking until `limit`.
 /// @retval kErrJoin, the errors of connect_stream, the controller's refusal by its own code
 [[nodiscard]] Result<JoinResult> join(rt::Loop& loop, const JoinLine& line,

@@ -86,7 +86,9 @@ void Core::enrol(RequestId request, ByteView octets, Times now) {
                               "paste the whole line, or make a token: cygnet token create"},
                         now);
   }
-  const std::string& name = fields->device_name;
+  // A device that was given no name takes the one its token is bound to.
+  const bool unnamed = fields->device_name.empty() && token->device;
+  const std::string name = unnamed ? *token->device : fields->device_name;
   if (!proto::is_dns_label(name)) {
     return refuse_enrol(request,
                         Error{kErrDeviceName, "the device name is no lower-case DNS label",
@@ -103,7 +105,7 @@ void Core::enrol(RequestId request, ByteView octets, Times now) {
   const auto csr = crypto::parse_csr(fields->csr);
   if (!csr) return refuse_enrol(request, csr.error(), now);
   const std::string full = name + "." + mesh_.name;
-  if (csr->dns_san && *csr->dns_san != full) {
+  if (!unnamed && csr->dns_san && *csr->dns_san != full) {
     return refuse_enrol(
         request,
         Error{kErrDeviceName, "the request asks for " + *csr->dns_san + ", the join is of " + full,

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+// `cygnet why` from this device's side: policy, identities, both DIMs, negotiation, SA pairs, data
+// plane, path, then a verdict and the next step. Works for pairs that are down, denied, idle or
+// fine.
+#include <algorithm>
+
+#include "cygnet/agent/driver/address_text.h"
+#include "cygnet/agent/driver/status.h"
+#include "cygnet/rt/json.h"
+#include "cygnet/rt/text.h"
+
+namespace cygnet::agent {
+namespace {
+
+namespace rekey = proto::rekey;
+using rt::Json;
+
+class Steps {
+ public:
+  void add(const char* name, const char* outcome, const std::string& text) {
+    json_.push_back(Json{{"name", name}, {"outcome", outcome}, {"text", text}});
+    if (std::string_view(outcome) == "fail" && first_failure_.empty()) first_failure_ = name;
+  }
+  Json json_ = Json::array();
+  std::string first_failure_;
+};
+
+std::string age_text(Duration age) {
+  return rt::format_duration_short(std::max<Duration>(age, Duration(0))) + " ago";
+}
+
+void policy_step(Steps& steps, const PeerView& peer) {
+  if (peer.allowed) {
+    std::string text = "the mesh policy allows the pair";
+    if (peer.policy.on_demand) text += ", on demand";
+    steps.add(
+        "policy", peer.unconfirmed ? "warn" : "ok",
+        peer.unconfirmed ? text + ", but the controller's last list did not name the peer" : text);
+  } else if (peer.revoked) {
+    steps.add("policy", "fail", "the peer's key or certificate is revoked");
+  } else {
+    steps.add("policy", "fail", "the mesh policy does not allow the pair (any more)");
+  }
+}
+
+void controller_step(Steps& steps, const Agent& agent) {
+  const ControllerLink& link = agent.link();
+  const std::string since = age_text(agent.now().mono - link.since());
+  if (link.state() == ControllerLink::State::kUp) {
+    steps.add("controller", "ok",
+              "connected to " + link.controller().to_string() + " since " + since);
+    return;
+  }
+  std::string text = "not connected to " + link.controller().to_string();
+  if (link.last_error()) text += ": " + link.last_error()->to_string();
+  steps.add("controller", "warn", text + "; SAs stay, rekeys wait");
+}
+
+void dim_steps(Steps& steps, const Agent& agent, const PeerView& peer) {
+  const auto device = agent.core().rekey().device_status();
+  const Timestamp now = agent.now().mono;
+  if (device.generations.empty()) {
+    steps.add("own DIM", "fail", "this device has no generation yet: it waits for its settings");
+  } else {
+    const auto& own = device.generations.back();
+    const std::string name = "generation " + proto::to_string(own.counter);
+    if (own.accepted_at) {
+      steps.add("own DIM", "ok", name + ", accepted " + age_text(now - *own.accepted_at));
+    } else {
+      steps.add("own DIM", "warn", name + " is not accepted by the controller yet");
+    }
+  }
+  if (peer.last_refusal) {
+    steps.add("peer's DIM", peer.newest ? "warn" : "fail",
+              "the newest one was refused: " + peer.last_refusal->to_string());
+  }
+  if (peer.newest) {
+    const auto remote = std::find_if(peer.rekey->remotes.begin(), peer.rekey->remotes.end(),
+                                     [&](const auto& r) { return r.counter == *peer.newest; });
+    std::string text = "generation " + proto::to_string(*peer.newest);
+    if (remote != peer.rekey->remotes.end()) {
+      text += ", accepted " + age_text(now - remote->accepted_at);
+    }
+    steps.add("peer's DIM", "ok", text);
+  } else if (!peer.last_refusal) {
+    steps.add("peer's DIM", "fail", "none has come: the peer has not published one yet");
+  }
+}
+
+void negotiation_step(Steps& steps, const PeerView& peer) {
+  if (peer.agreement) {
+    const bool initiator = peer.agreement->local_role == proto::Role::kInitiator;
+    steps.add("negotiation", "ok",
+              proto::to_string(peer.agreement->policy) + ", this device is the " +
+                  (initiator ? "initiator" : "responder") + ", " +
+                  std::to_string(peer.agreement->lanes) + " lane(s)");
+  } else if (peer.no_agreement) {
+    steps.add("negotiation", "fail", peer.no_agreement->to_string());
+  } else {
+    steps.add("negotiation", "info", "needs both DIMs");
+  }
+}
+
+struct Reason {
+  const char* outcome;
+  const char* text;
+  const char* next;
+};
+
+Reason reason_of(rekey::WhyNot why) {
+  switch (why) {
+    case rekey::WhyNot::kSettled:
+      return {"ok", "both ends use the newest generations of both", "nothing to do"};
+    case rekey::WhyNot::kNotAllowed:
+      return {"fail", "policy does not allow this peer", "allow the pair in the mesh policy"};
+    case rekey::WhyNot::kNoDim:
+      return {"fail", "the peer's DIM is not known",
+              "look whether the peer runs and reaches its controller"};
+    case rekey::WhyNot::kNoProposal:
+      return {"fail", "the two DIMs share no proposal",
+              "give both devices a proposal in common (`cygnet plan`)"};
+    case rekey::WhyNot::kInstalling:
+      return {"info", "SA pairs are being installed", "wait a moment"};
+    case rekey::WhyNot::kInstallFailed:
+      return {"fail", "an SA pair could not be installed; it is tried again",
+              "look into the agent's log"};
+    case rekey::WhyNot::kNotAccepted:
+      return {"warn", "this device's DIM is not accepted by the controller yet",
+              "look at the connection to the controller"};
+    case rekey::WhyNot::kWaitsForMark:
+      return {"info", "the first packet waits until the peer has our DIM", "wait a moment"};
+    case rekey::WhyNot::kPairUsedUp:
+      return {"warn", "the pair newest x newest was used before; the device rolls over",
+              "wait a moment"};
+    case rekey::WhyNot::kPeerNotSeen:
+      return {"info", "the peer was not yet heard on our newest generation",
+              "if this stays: look whether the peer runs and whether UDP between the two passes"};
+    case rekey::WhyNot::kUnconfirmed:
+      return {"warn", "chosen, but nothing came back on it yet",
+              "look whether UDP between the two endpoints passes"};
+  }
+  return {"info", "", ""};
+}
+
+void pair_steps(Steps& steps, const Agent& agent, const PeerView& peer,
+                const PeerSummary& summary) {
+  if (!peer.rekey) {
+    steps.add("SA pairs", "info", "none");
+    return;
+  }
+  const Reason reason = reason_of(peer.rekey->why_not);
+  std::string text = std::to_string(summary.pairs) + " pair(s)";
+  if (summary.outbound) {
+    text += ", sending on " + tx_name(*summary.outbound);
+    text += summary.confirmed ? " (confirmed)" : " (not confirmed yet)";
+  }
+  steps.add("SA pairs", reason.outcome, text + ": " + reason.text);
+  const auto heard = agent.last_heard(peer.id);
+  const PeerTotals totals = agent.totals(peer.id);
+  steps.add("traffic", heard ? "ok" : "info",
+            "received " + std::to_string(totals.in.packets) + " packets, sent " +
+                std::to_string(totals.out.packets) +
+                (heard ? ", last heard " + age_text(agent.now().mono - *heard) : ", never heard"));
+}
+
+void path_step(Steps& steps, const Agent& agent, const DataPlaneView& view, const PeerView& peer) {
+  const auto path = view.paths.find(peer.id);
+  if (path != view.paths.end() && path->second.endpoint) {
+    steps.add("path", "ok",
+              "to " + to_text(*path->second.endpoint) +
+                  (path->second.endpoint_learned ? ", learned from its packets" : ", as told"));
+  } else if (!peer.endpoints.empty()) {
+    steps.add("path", "info", std::to_string(peer.endpoints.size()) + " endpoint(s) to try");
+  } else {
+    steps.add("path", "warn",
+              "no endpoint is known: the peer has to send first (it is behind a NAT, or has no "
+              "configured endpoint)");
+  }
+  if (const auto problem = agent.peer_problems().find(peer.id);
+      problem != agent.peer_problems().end()) {
+    steps.add("routes", "warn", problem->second.to_string());
+  } else {
+    std::string text = std::to_string(peer.prefixes.size()) + " prefix(es)";
+    for (const IpPrefix& prefix : peer.prefixes) text += " " + to_text(prefix);
+    steps.add("routes", "ok", text);
+  }
+}
+
+}  // namespace
+
+std::string why_json(const Agent& agent, const DataPlaneView& view, proto::PeerId id) {
+  const PeerView peer = *agent.core().view(id);
+  const PeerSummary summary = summarize(agent, peer);
+  Steps steps;
+  policy_step(steps, peer);
+  controller_step(steps, agent);
+  if (peer.allowed) {
+    dim_steps(steps, agent, peer);
+    negotiation_step(steps, peer);
+    pair_steps(steps, agent, peer, summary);
+    path_step(steps, agent, view, peer);
+  }
+  std::string verdict = summary.state;
+  std::string next = "nothing to do";
+  if (!peer.allowed) {
+    verdict =
+        peer.revoked ? "denied: the peer is revoked" : "denied: policy does not allow the pair";
+    next = peer.revoked ? "enrol the device anew under another name, with a new key"
+                        : "allow the pair in the mesh policy";
+  } else if (summary.state == "up" && summary.newest_on_newest && summary.confirmed) {
+    verdict = "fine: traffic passes on the newest keys of both";
+  } else if (summary.state == "dormant") {
+    verdict = "idle: the next packet wakes the pair";
+  } else {
+    if (peer.last_refusal && !summary.outbound) {
+      verdict = "down: the peer's DIM is refused";
+      next = peer.last_refusal->cure.empty() ? "look into the log of the agent"
+                                             : peer.last_refusal->cure;
+    } else {
+      const Reason reason = reason_of(peer.rekey ? peer.rekey->why_not : rekey::WhyNot::kNoDim);
+      verdict = (summary.state == "up" ? "up, not settled: " : "down: ") + std::string(reason.text);
+      next = reason.next;
+    }
+  }
+  return rt::dump_json(Json{{"a", agent.mesh().device.value()},
+                            {"b", peer.device.value()},
+                            {"peer", peer.device.value()},
+                            {"verdict", verdict},
+                            {"next_step", next},
+                            {"steps", std::move(steps.json_)}});
+}
+
+}  // namespace cygnet::agent
