@@ -135,6 +135,19 @@ TEST(Chain, AnotherCaOfTheSameNameIsAnotherCa) {
   EXPECT_EQ(verdict(verify_chain(leaf_of(imposter), {}, both, year(2025))), "ok");
 }
 
+TEST(Chain, ARenewedCaWithTheSameKeyServesBesideItsExpiredForm) {
+  const Authority ca = authority("ca");
+  CertificateSpec renewed_spec = spec(ca.key.spki(), "ca");
+  renewed_spec.is_ca = true;
+  renewed_spec.not_after = year(2060);
+  const Certificate renewed = *issue(renewed_spec, ca.key, std::nullopt);
+  CertificateSpec wanted = spec(IdentityKey::generate(KeyType::kEcdsaP256)->spki(), "a.mesh");
+  wanted.not_after = year(2060);
+  const Certificate leaf = leaf_of(ca, wanted);
+  EXPECT_EQ(verdict(verify_chain(leaf, {}, {ca.certificate, renewed}, year(2050))), "ok");
+  EXPECT_EQ(verdict(verify_chain(leaf, {}, {renewed, ca.certificate}, year(2050))), "ok");
+}
+
 TEST(Chain, IntermediatesServeOnlyWhenGivenAndOnlyUpToATrustedRoot) {
   const Authority root = authority("root");
   const Authority middle = authority("middle", &root);
@@ -192,9 +205,19 @@ TEST(Chain, WhatIsNoCaSignsNothing) {
   EXPECT_SAYS(verify_chain(fixture(fx::kUnderCaWithoutCertSign), {fixture(fx::kCaWithoutCertSign)},
                            trust, now),
               "certificate-chain");
+  EXPECT_SAYS(verify_chain(fixture(fx::kUnderCaWithoutBasicConstraints),
+                           {fixture(fx::kCaWithoutBasicConstraints)}, trust, now),
+              "certificate-chain");
   EXPECT_EQ(verdict(verify_chain(fixture(fx::kUnderIntermediate), {fixture(fx::kIntermediateCa)},
                                  trust, now)),
             "ok");
+}
+
+TEST(Chain, ALeafWhoseKeyMayNotSignIsRefused) {
+  const Certificate leaf = fixture(fixtures::kMayNotSign);
+  EXPECT_SAYS(
+      verify_chain(leaf, {}, {fixture(fixtures::kForeignCa)}, leaf.not_before() + ch::hours(24)),
+      "may not sign");
 }
 
 TEST(Chain, AnUnknownCriticalExtensionIsRefused) {

@@ -366,4 +366,45 @@ inline constexpr char kTwoNamesCsr[] =
     "5Fw=\n"
     "-----END CERTIFICATE REQUEST-----\n";
 
+/// Under kForeignCa: keyCertSign, but no basic constraints.
+inline constexpr char kCaWithoutBasicConstraints[] =
+    "-----BEGIN CERTIFICATE-----\n"
+    "MIIBcjCCARigAwIBAgIUGYEr2XA/kugP4lXM139Xu0DzTQMwCgYIKoZIzj0EAwIw\n"
+    "DTELMAkGA1UEAwwCY2EwIBcNMjYxMTIxMTEzODA4WhgPMjEyNjEwMjgxMTM4MDha\n"
+    "MA8xDTALBgNVBAMMBG5vYmMwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAS32p7V\n"
+    "/qMcwUFo6d1wHZh1bu+9KtMgaDfTjebQdb54eJ5NobpGLDNcJBlepXmw1GEUF9Ro\n"
+    "TYxNU5FXb8xkGKjZo1IwUDAOBgNVHQ8BAf8EBAMCAoQwHQYDVR0OBBYEFJ8y6Q97\n"
+    "8CF7UMhqxQBEleb0DccxMB8GA1UdIwQYMBaAFLI0GmC5XiAQkJM7BtxfbDu0xGTZ\n"
+    "MAoGCCqGSM49BAMCA0gAMEUCIHqgJkfUa6FJLJLebAhdMJ5wIEJ9CL08Ur+uPAvE\n"
+    "VpxFAiEAhPZejGwQu1CXAGdB1xsmoc2e2M1FfVUTigOxj5+Ror0=\n"
+    "-----END CERTIFICATE-----\n";
+
+/// Signed by kCaWithoutBasicConstraints.
+inline constexpr char kUnderCaWithoutBasicConstraints[] =
+    "-----BEGIN CERTIFICATE-----\n"
+    "MIIBmzCCAUCgAwIBAgIUFB1Bl3X6o5aRYkaPNxG1DjQEyTUwCgYIKoZIzj0EAwIw\n"
+    "DzENMAsGA1UEAwwEbm9iYzAgFw0yNjExMjExMTM4MDlaGA8yMTI2MTAyODExMzgw\n"
+    "OVowFDESMBAGA1UEAwwJdW5kZXJub2JjMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcD\n"
+    "QgAEBZcCSsKXaytPi5PjFiXKre9IqFiIsIeYMe/0oLyATea95fMxNDkqXbx0RgwE\n"
+    "biHWFViNO06ae7PXTnBuK8iDMaNzMHEwDAYDVR0TAQH/BAIwADAOBgNVHQ8BAf8E\n"
+    "BAMCB4AwEQYDVR0RBAowCIIGYS5tZXNoMB0GA1UdDgQWBBR5GDpo9ZJvlW5amzMs\n"
+    "7s1YUyGnyjAfBgNVHSMEGDAWgBSfMukPe/Ahe1DIasUARJXm9A3HMTAKBggqhkjO\n"
+    "PQQDAgNJADBGAiEA0ZNIY+QFH8HsxcCXJJjdR1agi5AMjshZkLHMIrE7IMACIQDk\n"
+    "b7wgRiBad/ujSmp9wzBOuh+OflCySvYswQtWNFuLJw==\n"
+    "-----END CERTIFICATE-----\n";
+
+/// A leaf of kForeignCa whose key usage is keyAgreement alone.
+inline constexpr char kMayNotSign[] =
+    "-----BEGIN CERTIFICATE-----\n"
+    "MIIBgjCCASigAwIBAgIUGYEr2XA/kugP4lXM139Xu0DzTQYwCgYIKoZIzj0EAwIw\n"
+    "DTELMAkGA1UEAwwCY2EwIBcNMjYxMTIxMTE0MzMzWhgPMjEyNjEwMjgxMTQzMzNa\n"
+    "MBExDzANBgNVBAMMBm5vc2lnbjBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABLfa\n"
+    "ntX+oxzBQWjp3XAdmHVu770q0yBoN9ON5tB1vnh4nk2hukYsM1wkGV6lebDUYRQX\n"
+    "1GhNjE1TkVdvzGQYqNmjYDBeMAwGA1UdEwEB/wQCMAAwDgYDVR0PAQH/BAQDAgMI\n"
+    "MB0GA1UdDgQWBBSfMukPe/Ahe1DIasUARJXm9A3HMTAfBgNVHSMEGDAWgBSyNBpg\n"
+    "uV4gEJCTOwbcX2w7tMRk2TAKBggqhkjOPQQDAgNIADBFAiEAw148s6CeXwmF+t/x\n"
+    "TXmBrOgWAojXcaVzXnPbgN07npsCIH2ne7IFyRgFpYIzrf1W1jNaBTCn9tCIF0tl\n"
+    "kigJIaIw\n"
+    "-----END CERTIFICATE-----\n";
+
 }  // namespace cygnet::crypto::fixtures
