@@ -37,6 +37,8 @@ std::string_view to_string(EspDrop drop) {
       return "inner-icmp";
     case EspDrop::kProbe:
       return "probe";
+    case EspDrop::kProbeRate:
+      return "probe-rate";
     case EspDrop::kEcn:
       return "ecn";
     case EspDrop::kTunWrite:

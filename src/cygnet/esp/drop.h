@@ -33,6 +33,7 @@ enum class EspDrop : std::uint8_t {
   kInnerDestination,  ///< inner destination is not ours
   kInnerIcmp,         ///< ICMP error about a packet we never sent to this peer
   kProbe,             ///< malformed probe datagram
+  kProbeRate,         ///< probes beyond what control takes from one peer in a second
   kEcn,               ///< congestion experienced outside, inner sender not ECN-capable (RFC 6040)
   kTunWrite,          ///< the kernel refused the packet on the TUN device
   // Outbound.

@@ -17,6 +17,7 @@ class ReplayWindow {
  public:
   static constexpr std::uint32_t kMinSize = 32;  ///< RFC 4303 section 3.4.3
   static constexpr std::uint32_t kMaxSize = 65536;
+  static constexpr std::uint64_t kMaxJump = std::uint64_t{1} << 31;
 
   /// Asserts kMinSize <= size <= kMaxSize.
   ReplayWindow(std::uint32_t size, bool esn);
@@ -25,6 +26,12 @@ class ReplayWindow {
   [[nodiscard]] std::uint64_t infer(std::uint32_t sequence_low) const;
   /// True when the number is new: right of the window, or in it and not seen. 0 never is.
   [[nodiscard]] bool check(std::uint64_t sequence) const;
+  /// False for a number so far ahead that it is rather one from left of the window: with ESN the
+  /// guess puts those into the next half (A2.1), and their ICV would be checked in vain. A gap that
+  /// long in earnest is EsnResync's business.
+  [[nodiscard]] bool plausible(std::uint64_t sequence) const {
+    return sequence <= highest_ || sequence - highest_ <= kMaxJump;
+  }
   /// Marks a number whose packet's ICV has verified. Changes nothing when check() is false.
   /// @return true when it is the highest so far.
   bool update(std::uint64_t sequence);
@@ -46,10 +53,10 @@ class ReplayWindow {
   std::vector<std::uint64_t> bits_;  ///< bit (sequence & mask_)
 };
 
-/// Decides when to try a higher high half (RFC 4303 section A3): after a gap of 2^32 packets or
-/// more the guess is wrong for every packet, and only an ICV that verifies under a later half can
-/// tell. Forged packets look the same, so a try is granted only after many failures in a row
-/// without one success, and then once in a while. Pure.
+/// Decides when to try a higher high half (RFC 4303 section A3): after a gap of billions of packets
+/// the guess is wrong, or not believed, for every packet, and only an ICV that verifies under a
+/// later half can tell. Forged packets look the same, so a try is granted only after many failures
+/// in a row without one success, and then once in a while. Pure.
 class EsnResync {
  public:
   static constexpr std::uint32_t kFailuresBeforeTry = 256;

@@ -177,6 +177,17 @@ TEST(ReplayWindow, FollowsTrafficAcrossTheBorderOfTwoHalves) {
   }
 }
 
+TEST(ReplayWindow, ALateNumberIsNotTakenForOneBillionsAhead) {
+  ReplayWindow window(64, true);
+  window.update(0x200001000);
+  const std::uint64_t late = window.infer(0x1000 - 64);
+  EXPECT_GT(late, window.highest());
+  EXPECT_FALSE(window.plausible(late));
+  EXPECT_TRUE(window.plausible(0x200001000 + ReplayWindow::kMaxJump));
+  EXPECT_FALSE(window.plausible(0x200001001 + ReplayWindow::kMaxJump));
+  EXPECT_TRUE(window.plausible(0x200001000 - 10));
+}
+
 TEST(EsnResync, TriesOnlyAfterManyFailuresInARowAndSeldom) {
   EsnResync resync;
   std::set<std::uint32_t> tried;

@@ -94,9 +94,13 @@ tl::expected<InboundPath::Verified, EspDrop> InboundPath::open_one(InboundSa& sa
   const auto header = esp::read_clear_header(sa.format, packet);
   if (!header) return tl::make_unexpected(header.error());
   std::uint64_t sequence = sa.window.infer(header->sequence_low);
+  const std::uint32_t halves = sa.format.esn() ? sa.resync.halves_to_try() : 0;
   // Cheap, and first: a replayed packet costs no decryption.
   if (!sa.window.check(sequence)) return tl::make_unexpected(EspDrop::kReplay);
-  const std::uint32_t halves = sa.format.esn() ? sa.resync.halves_to_try() : 0;
+  if (halves == 0 && sa.format.esn() && !sa.window.plausible(sequence)) {
+    sa.resync.on_failed();
+    return tl::make_unexpected(EspDrop::kReplay);
+  }
   if (halves != 0) std::copy(packet.begin(), packet.end(), resync_copy_.begin());
   auto verified = esp::verify_in_place(sa.format, *sa.cipher, sequence, packet);
   if (!verified && halves != 0) {
@@ -174,11 +178,12 @@ void InboundPath::deliver(InboundSa& sa, MutableByteView payload, std::uint8_t n
   }
   // RFC 4303 section 2.7: what follows the inner packet is traffic-flow-confidentiality padding.
   const MutableByteView packet = payload.first(inner->total_length);
-  const Peer& peer = *sa.pair->peer;
+  Peer& peer = *sa.pair->peer;
   if (is_probe(*inner, packet, peer.mesh_address, state_.own_mesh_address)) {
     evidence(sa, EvidenceKind::kProbe);
     const auto content = probe_payload(*inner, packet);
     if (!content) return state_.drop(EspDrop::kProbe);
+    if (!peer.probes.pass(state_.now)) return state_.drop(EspDrop::kProbeRate);
     state_.reporter.tell([id = peer.id, pair = sa.pair->id,
                           octets = Bytes(content->begin(), content->end())](BackendEvents& events) {
       events.on_probe(id, pair, octets);

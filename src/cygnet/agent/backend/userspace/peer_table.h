@@ -22,6 +22,9 @@
 namespace cygnet::agent::userspace {
 
 struct Peer {
+  /// What control takes of one peer's probes.
+  static constexpr unsigned kProbesPerSecond = 50;
+
   proto::PeerId id;
   std::string name;
   IpAddress mesh_address;
@@ -49,6 +52,7 @@ struct Peer {
   RateGate user_traffic;
   RateGate packet_waiting;
   RateGate moved;
+  RateBudget probes{kProbesPerSecond, std::chrono::seconds(1)};
 
   [[nodiscard]] SaPair* find(proto::SaPairId pair);
   /// Sends to the first candidate again unless an endpoint was learned.

@@ -109,6 +109,35 @@ std::optional<Bytes> Socket::receive(std::chrono::milliseconds deadline) {
   return buffer;
 }
 
+void Socket::want_tos() {
+  const int one = 1;
+  CYGNET_ASSERT(setsockopt(fd_.get(), IPPROTO_IP, IP_RECVTOS, &one, sizeof one) == 0);
+}
+
+void Socket::set_tos(int value) {
+  CYGNET_ASSERT(setsockopt(fd_.get(), IPPROTO_IP, IP_TOS, &value, sizeof value) == 0);
+}
+
+std::optional<std::pair<Bytes, std::uint8_t>> Socket::receive_with_tos() {
+  pollfd wait{fd_.get(), POLLIN, 0};
+  if (poll(&wait, 1, 5000) <= 0) return std::nullopt;
+  std::pair<Bytes, std::uint8_t> out{Bytes(65536), 0};
+  alignas(cmsghdr) std::array<char, 128> control;
+  iovec vector{out.first.data(), out.first.size()};
+  msghdr message{};
+  message.msg_iov = &vector;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  const ssize_t n = recvmsg(fd_.get(), &message, 0);
+  if (n < 0) return std::nullopt;
+  out.first.resize(static_cast<std::size_t>(n));
+  for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
+    if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) out.second = *CMSG_DATA(c);
+  }
+  return out;
+}
+
 bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds deadline) {
   const auto end = std::chrono::steady_clock::now() + deadline;
   while (!condition()) {

@@ -8,6 +8,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "cygnet/agent/backend/api/backend.h"
 #include "cygnet/agent/backend/userspace/fd.h"
@@ -46,6 +47,10 @@ class Socket {
   /// The next datagram, or nullopt after `deadline`.
   [[nodiscard]] std::optional<Bytes> receive(
       std::chrono::milliseconds deadline = std::chrono::seconds(5));
+  /// The next datagram with the traffic class it came with; want_tos first.
+  [[nodiscard]] std::optional<std::pair<Bytes, std::uint8_t>> receive_with_tos();
+  void want_tos();
+  void set_tos(int value);
   /// errno of a send that the kernel refuses; 0 when it is taken.
   [[nodiscard]] int try_send(const std::string& address, std::uint16_t port, ByteView payload);
 
