@@ -54,6 +54,9 @@ class TlsServerContext {
     std::vector<crypto::Certificate> trust;  ///< bundle that devices' certificates must chain to
     WallClock now;
     bool offer_join = true;  ///< also speak "cygnet-join/1"
+    /// Verify a leaf that has ended as of its last moment instead of refusing it: the caller then
+    /// judges the expiry itself, and can tell the device in words.
+    bool admit_ended = false;
   };
   /// @retval kErrTls, crypto::kErrKey, crypto::kErrCertificate (key and leaf do not match)
   [[nodiscard]] static Result<std::shared_ptr<TlsServerContext>> create(Options options);

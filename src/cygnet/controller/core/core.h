@@ -134,7 +134,7 @@ class Core {
                     const std::string& who, Times now);
   void revoke(RequestId request, const std::string& name, const std::string& reason,
               const std::string& who, Times now);
-  /// nullopt: every device. The status says how many were asked through the event log.
+  /// nullopt: every device. Devices that are away get the order when they attach.
   void rekey(RequestId request, std::optional<std::string> name, const std::string& who, Times now);
   /// ca.mode external: the certificate an operator signed for a queued request.
   void import_certificate(RequestId request, const std::string& name, Bytes certificate,
@@ -240,6 +240,7 @@ class Core {
     RateLimit renewals{0};
     std::map<DeviceIndex, Timestamp> missing_newest_at;
     bool equivocation_alarmed = false;
+    std::optional<std::string> rekey_due;  ///< ordered while away, by whom
   };
   struct Session {
     DeviceIndex device = 0;

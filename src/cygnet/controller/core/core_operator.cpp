@@ -139,15 +139,10 @@ void Core::rekey(RequestId request, std::optional<std::string> name, const std::
                                   "list the devices: cygnet get devices"));
       return finish(now);
     }
-    if (!relay_->attached(*index)) {
-      operator_done(request, fail(kErrNotFoundHere, *name + " is not attached", *name,
-                                  "it rekeys by itself; ask again when it is back"));
-      return finish(now);
-    }
     devices.push_back(*index);
   } else {
-    for (const auto& [id, session] : sessions_) {
-      if (relay_->session_of(session.device) == id) devices.push_back(session.device);
+    for (DeviceIndex device = 0; device < devices_.size(); ++device) {
+      if (devices_[device].record) devices.push_back(device);
     }
   }
   commit(
@@ -161,6 +156,9 @@ void Core::rekey(RequestId request, std::optional<std::string> name, const std::
           if (const auto session = relay_->session_of(device)) {
             counters_.add("rekeys-ordered");
             send(*session, encode_rekey("ordered by " + who));
+          } else if (!gone(device)) {
+            counters_.add("rekeys-deferred");
+            entry(device).rekey_due = who;
           }
         }
         (void)status;

@@ -229,6 +229,11 @@ void Core::on_hello(SessionId id, Session& session, const Inbound& inbound, Time
   note(Event::Level::kInfo, "device.attached", session.name,
        session.expired ? "its certificate has expired: it may only renew"
                        : (welcome.resumed ? "resumed at its cursor" : "gets a snapshot"));
+  if (known.rekey_due && !session.expired) {
+    counters_.add("rekeys-ordered");
+    send(id, encode_rekey("ordered by " + *known.rekey_due + " while the device was away"));
+    known.rekey_due.reset();
+  }
   known.told_endpoints = endpoints_of(hello.endpoints(), setup_.limits.endpoints_max);
   refresh_endpoints(device, now);
 }
