@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "cygnet/agent/driver/state_file.h"
+#include "cygnet/proto/ids/device_name.h"
 #include "cygnet/proto/ids/mesh_address.h"
 #include "cygnet/proto/probe/probe.h"
 #include "cygnet/proto/rekey/effect_text.h"
@@ -137,6 +138,7 @@ Status Agent::make_link() {
       .trust = core_->identity().trust,
       .trusted_now = [this] { return core_->trusted_now(now()); },
       .mesh = mesh_.mesh,
+      .mesh_name = std::string(proto::mesh_label(mesh_.device)),
       .firewall_mark = options_.firewall_mark,
   };
   ControllerLink::Handlers handlers;

@@ -34,6 +34,7 @@ class ControllerLink {
     std::vector<crypto::Certificate> trust;
     rt::WallClock trusted_now;
     crypto::MeshId mesh{};
+    std::string mesh_name;
     std::uint32_t firewall_mark = 0;
     Duration connect_deadline = std::chrono::seconds(5);
   };

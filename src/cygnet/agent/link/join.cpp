@@ -14,9 +14,9 @@ namespace {
 // One question, one answer, on a stream of its own.
 Result<EnrolReplyMessage> ask(rt::Loop& loop, const JoinLine& line, const Bytes& request,
                               Duration limit) {
-  CYGNET_TRY(auto context,
-             rt::TlsClientContext::create_join(
-                 {line.ca_fingerprint, [&loop] { return loop.wall_now(); }, std::nullopt}));
+  CYGNET_TRY(auto context, rt::TlsClientContext::create_join({line.ca_fingerprint,
+                                                              [&loop] { return loop.wall_now(); },
+                                                              controller_name(line.mesh)}));
   std::optional<Result<EnrolReplyMessage>> reply;
   rt::StreamPtr stream;
   rt::ConnectOptions options;
@@ -54,7 +54,7 @@ Result<JoinResult> take(const EnrolIssued& issued, const JoinLine& line,
   };
   auto certificate = crypto::Certificate::from_der(issued.certificate);
   if (!certificate) return wrong(certificate.error().to_string());
-  JoinResult result{issued.mesh, issued.mesh_name, {}, std::move(*certificate),
+  JoinResult result{issued.mesh, issued.mesh_name,  {}, std::move(*certificate),
                     {},          issued.server_time};
   bool named_ca = false;
   for (const Bytes& der : issued.trust) {

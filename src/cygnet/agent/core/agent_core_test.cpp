@@ -1,0 +1,667 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cygnet/agent/core/agent_core.h"
+
+#include <gmock/gmock.h>
+
+#include "cygnet/agent/core/core_test_kit.h"
+
+namespace cygnet::agent::testing {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+/// Devices a and b that policy allows to each other; both have had their settings.
+class Pair : public ::testing::Test {
+ protected:
+  void meet() {
+    a.welcome();
+    b.welcome();
+    dim_a = accept_publish(a);
+    dim_b = accept_publish(b);
+    a.update({change_with(b.name(), dim_b)}, 2);
+    b.update({change_with(a.name(), dim_a)}, 2);
+    mark_delivered(a, {b.name()});
+    mark_delivered(b, {a.name()});
+  }
+  /// Evidence of a packet from each on what the other sends on.
+  void exchange() {
+    const auto from = [](TestDevice& sender, const std::string& to_label, TestDevice& receiver,
+                         const std::string& from_label) {
+      const auto out = sender.outbound[sender.peer(to_label)];
+      if (!out) return;
+      receiver.run(receiver.core().on_evidence(receiver.peer(from_label), {out->remote, out->local},
+                                               EvidenceKind::kUser, receiver.now()));
+    };
+    from(a, "b", b, "a");
+    from(b, "a", a, "b");
+  }
+  [[nodiscard]] proto::RekeyCounter newest(TestDevice& device) {
+    return proto::decode_dim(device.published.back())->counter;
+  }
+
+  TestCa ca;
+  TestDevice a{ca, "a"};
+  TestDevice b{ca, "b"};
+  StoredDim dim_a, dim_b;
+};
+
+TEST_F(Pair, TwoDevicesThatGetEachOthersDimDeriveTheSameKeysCrosswise) {
+  meet();
+  ASSERT_EQ(a.installed.size(), 1U);
+  ASSERT_EQ(b.installed.size(), 1U);
+  const SaPairSpec& at_a = a.installed.begin()->second;
+  const SaPairSpec& at_b = b.installed.begin()->second;
+  ASSERT_EQ(at_a.lanes.size(), 1U);
+  EXPECT_EQ(at_a.lanes[0].outbound, at_b.lanes[0].inbound);
+  EXPECT_EQ(at_a.lanes[0].inbound, at_b.lanes[0].outbound);
+  EXPECT_TRUE(equal(at_a.lanes[0].outbound_encr.reveal(), at_b.lanes[0].inbound_encr.reveal()));
+  EXPECT_TRUE(equal(at_a.lanes[0].inbound_encr.reveal(), at_b.lanes[0].outbound_encr.reveal()));
+  EXPECT_EQ(a.outbound[a.peer("b")], (proto::SaPairId{newest(a), newest(b)}));
+}
+
+TEST_F(Pair, AnUpdateIsAcknowledgedOnceItsDimsAreInstalledAndNotBefore) {
+  a.welcome();
+  b.welcome();
+  static_cast<void>(accept_publish(a));
+  dim_b = accept_publish(b);
+  a.hold_installs = true;
+  a.update({change_with(b.name(), dim_b)}, 5);
+  EXPECT_THAT(a.did<SendAck>(), IsEmpty());
+  ASSERT_EQ(a.held.size(), 1U);
+  a.run(a.held.front()());
+  const auto acks = a.did<SendAck>();
+  ASSERT_EQ(acks.size(), 1U);
+  EXPECT_EQ(acks[0].cursor.position, 5U);
+  EXPECT_THAT(acks[0].pending, IsEmpty());
+}
+
+TEST_F(Pair, ADimWhoseInstallFailsIsNamedPendingInTheAckAndGoesWhenItIsCompleted) {
+  meet();
+  exchange();
+  bool fails = true;
+  const proto::RekeyCounter first = newest(b);
+  a.install_fails = [&](proto::SaPairId pair) { return fails && pair.remote > first; };
+  b.run(b.core().on_rekey_ordered(proto::rekey::RekeyCause::kCommand, b.now()));
+  dim_b = accept_publish(b);
+  a.update({change_with(b.name(), dim_b)}, 9);
+  ASSERT_FALSE(a.did<SendAck>().empty());
+  const SendAck pending = a.did<SendAck>().back();
+  ASSERT_EQ(pending.pending.size(), 1U);
+  EXPECT_EQ(pending.pending[0].device, b.name());
+  fails = false;
+  // The device rolls over because of it; the new generation takes the pending one in.
+  a.advance(std::chrono::minutes(10));
+  static_cast<void>(accept_publish(a));
+  a.advance(std::chrono::minutes(10));
+  EXPECT_THAT(a.did<SendAck>().back().pending, IsEmpty());
+}
+
+TEST_F(Pair, ARekeyInstallsBeforeItPublishesAndMovesOverWhenThePeerIsHeard) {
+  meet();
+  exchange();
+  const auto first = newest(a);
+  a.hold_installs = true;
+  a.run(a.core().on_rekey_ordered(proto::rekey::RekeyCause::kCommand, a.now()));
+  EXPECT_EQ(newest(a), first);  // nothing published with an install under way
+  a.hold_installs = false;
+  for (const auto& answer : std::exchange(a.held, {})) a.run(answer());
+  ASSERT_GT(newest(a), first);
+  dim_a = accept_publish(a);
+  b.update({change_with(a.name(), dim_a)}, 3);
+  mark_delivered(a, {b.name()});
+  EXPECT_EQ(b.outbound[b.peer("a")]->remote, newest(a));
+  exchange();
+  EXPECT_EQ(a.outbound[a.peer("b")]->local, newest(a));
+  exchange();
+  a.advance(std::chrono::minutes(5));
+  b.advance(std::chrono::minutes(5));
+  EXPECT_EQ(a.pairs_with("b"), 1U);
+  EXPECT_EQ(b.pairs_with("a"), 1U);
+  EXPECT_EQ(a.erased[first], 1);
+  for (const auto& [counter, times] : a.erased) EXPECT_EQ(times, 1);
+}
+
+// ---- Refusals ----
+
+/// A DIM of b that something is wrong with must leave a's state as it was.
+class Refusal : public Pair {
+ protected:
+  void SetUp() override {
+    meet();
+    exchange();
+    pairs_before_ = a.installed.size();
+    outbound_before_ = a.outbound[a.peer("b")];
+    accepted_before_ = a.core().table().peers.front().last_accepted->counter;
+  }
+  void expect_unchanged(std::string_view code) {
+    EXPECT_EQ(a.installed.size(), pairs_before_);
+    EXPECT_EQ(a.outbound[a.peer("b")], outbound_before_);
+    EXPECT_EQ(a.core().table().peers.front().last_accepted->counter, accepted_before_);
+    EXPECT_EQ(a.core().refusals().at(std::string(code)), 1U);
+    ASSERT_FALSE(a.reported<RefusedReport>().empty());
+    EXPECT_EQ(a.reported<RefusedReport>().back().code, code);
+    EXPECT_EQ(a.did<SendAck>().back().cursor.position, 7U) << "a refused DIM is dealt with";
+  }
+  /// b's next DIM, changed by the test, signed with `key`.
+  StoredDim next_dim(const std::function<void(proto::Dim&)>& change, const crypto::IdentityKey& key,
+                     const crypto::Certificate& certificate) {
+    proto::Dim dim = *proto::decode_dim(dim_b.dim);
+    dim.counter = proto::RekeyCounter(dim.counter.boot_count(), dim.counter.sequence() + 1);
+    dim.initial_contact = false;
+    dim.nonce = crypto::system_random().octets(32);
+    change(dim);
+    return {*proto::sign_dim(dim, test_mesh(), key), certificate.der(), a.now().wall};
+  }
+  void give(const StoredDim& dim) { a.update({change_with(b.name(), dim)}, 7); }
+
+  std::size_t pairs_before_ = 0;
+  std::optional<proto::SaPairId> outbound_before_;
+  proto::RekeyCounter accepted_before_;
+};
+
+TEST_F(Refusal, AnOlderCounterIsIgnoredAndReportedOutsideAResume) {
+  const StoredDim old = dim_b;
+  b.run(b.core().on_rekey_ordered(proto::rekey::RekeyCause::kCommand, b.now()));
+  dim_b = accept_publish(b);
+  a.update({change_with(b.name(), dim_b)}, 6);
+  pairs_before_ = a.installed.size();
+  outbound_before_ = a.outbound[a.peer("b")];
+  accepted_before_ = newest(b);
+  give(old);
+  expect_unchanged("stale-dim");
+}
+
+TEST_F(Refusal, TruncatedOctets) {
+  StoredDim dim = dim_b;
+  dim.dim.resize(dim.dim.size() - 3);
+  give(dim);
+  expect_unchanged("dim-form");
+}
+
+TEST_F(Refusal, ASignatureByAnotherKey) {
+  const auto other = *crypto::IdentityKey::generate(crypto::KeyType::kEcdsaP256);
+  give(next_dim([](proto::Dim&) {}, other, b.certificate()));
+  expect_unchanged("signature");
+}
+
+TEST_F(Refusal, ACertificateOfAnotherCa) {
+  const TestCa foreign;
+  give(next_dim([](proto::Dim&) {}, b.key(), foreign.device("b", b.key())));
+  expect_unchanged("certificate-chain");
+}
+
+TEST_F(Refusal, AnExpiredCertificateRefusesNewDimsAndLeavesTheSas) {
+  give(next_dim([](proto::Dim&) {}, b.key(),
+                ca.device("b", b.key(), kStart - std::chrono::minutes(1))));
+  expect_unchanged("certificate-expired");
+}
+
+TEST_F(Refusal, AnotherKeyUnderTheSameNameIsAnAlarm) {
+  const auto other = *crypto::IdentityKey::generate(crypto::KeyType::kEcdsaP256);
+  give(next_dim([](proto::Dim&) {}, other, ca.device("b", other)));
+  expect_unchanged("peer-key-changed");
+  EXPECT_THAT(a.alarms(), Contains("peer-key-changed"));
+}
+
+TEST_F(Refusal, TheSameCounterWithOtherContentIsEquivocationAndBothAreKept) {
+  give(next_dim([&](proto::Dim& dim) { dim.counter = proto::decode_dim(dim_b.dim)->counter; },
+                b.key(), b.certificate()));
+  expect_unchanged("equivocation");
+  EXPECT_THAT(a.alarms(), Contains("equivocation"));
+  const auto kept = a.did<KeepEvidence>();
+  ASSERT_EQ(kept.size(), 1U);
+  EXPECT_EQ(kept[0].held, dim_b.dim);
+  EXPECT_NE(kept[0].seen, dim_b.dim);
+}
+
+TEST_F(Refusal, ANonceThatThisDeviceUsesItself) {
+  give(next_dim([&](proto::Dim& dim) { dim.nonce = proto::decode_dim(dim_a.dim)->nonce; }, b.key(),
+                b.certificate()));
+  expect_unchanged("nonce-reused");
+}
+
+TEST_F(Refusal, ANonceOfAnEarlierGeneration) {
+  give(next_dim([&](proto::Dim& dim) { dim.nonce = proto::decode_dim(dim_b.dim)->nonce; }, b.key(),
+                b.certificate()));
+  expect_unchanged("nonce-reused");
+}
+
+TEST_F(Refusal, ASmallOrderPublicValue) {
+  give(next_dim([](proto::Dim& dim) { dim.kes[0].value.assign(32, 0); }, b.key(), b.certificate()));
+  expect_unchanged("public-value");
+}
+
+TEST_F(Refusal, InitialContactWithoutAHigherBootCount) {
+  give(next_dim([](proto::Dim& dim) { dim.initial_contact = true; }, b.key(), b.certificate()));
+  expect_unchanged("initial-contact");
+}
+
+TEST_F(Refusal, ADimOfAnotherDeviceThanTheChangeNames) {
+  TestDevice c(ca, "c");
+  c.welcome();
+  give(accept_publish(c));
+  expect_unchanged("pad");
+}
+
+TEST_F(Pair, ADimThatSharesNoProposalGivesNoSaAndIsReported) {
+  a.welcome();
+  MeshSettings other = test_settings();
+  other.proposals = {"chacha20poly1305-x25519-sha256"};
+  b.welcome(other);
+  static_cast<void>(accept_publish(a));
+  dim_b = accept_publish(b);
+  a.update({change_with(b.name(), dim_b)}, 2);
+  EXPECT_TRUE(a.installed.empty());
+  ASSERT_EQ(a.reported<NoProposalReport>().size(), 1U);
+  EXPECT_EQ(a.reported<NoProposalReport>()[0].peer, b.name());
+  EXPECT_TRUE(a.view("b").no_agreement.has_value());
+  EXPECT_THAT(a.did<SendAck>(), Not(IsEmpty()));
+}
+
+// ---- Pins ----
+
+TEST_F(Pair, ARekeyedEntryLetsAKeyChangeOnceAPolicyVersionAndCriesAlarm) {
+  meet();
+  TestDevice again(ca, "b");  // the replaced hardware: same name, new key
+  Restored fresh;
+  fresh.boot_count = 9;
+  again.make_core(ca, fresh);
+  again.welcome();
+  const StoredDim dim = accept_publish(again);
+  a.update({change_with(b.name(), dim)}, 3);
+  EXPECT_THAT(a.alarms(), ElementsAre("peer-key-changed"));
+
+  Update allow;
+  allow.settings = test_settings();
+  allow.settings->policy_version = 2;
+  allow.settings->rekeyed = {"b"};
+  allow.cursor = Cursor{{1}, 4};
+  a.run(a.core().on_update(allow, a.now()));
+  a.update({change_with(b.name(), dim)}, 5);
+  EXPECT_THAT(a.alarms(), ElementsAre("peer-key-changed", "peer-key-replaced"));
+  EXPECT_EQ(a.core().pins().entries().at(b.name()).spki_sha256, again.certificate().spki_hash());
+
+  // The entry is still in the list, but the old key may not come back by it.
+  proto::Dim old = *proto::decode_dim(dim_b.dim);
+  old.counter = proto::RekeyCounter(20, 1);
+  old.nonce = crypto::system_random().octets(32);
+  a.update({change_with(b.name(), StoredDim{*proto::sign_dim(old, test_mesh(), b.key()),
+                                            b.certificate().der(), a.now().wall})},
+           6);
+  EXPECT_THAT(a.alarms(), ElementsAre("peer-key-changed", "peer-key-replaced", "peer-key-changed"));
+}
+
+TEST_F(Pair, AnOperatorOnTheDeviceMayConfirmANewKey) {
+  meet();
+  TestDevice again(ca, "b");
+  Restored fresh;
+  fresh.boot_count = 9;
+  again.make_core(ca, fresh);
+  again.welcome();
+  const StoredDim dim = accept_publish(again);
+  a.run(a.core().on_key_confirmed(b.name(), again.certificate().spki_hash(), a.now()));
+  EXPECT_FALSE(a.core().cursor().has_value()) << "a snapshot brings the refused DIM again";
+  a.update({change_with(b.name(), dim)}, 5);
+  EXPECT_THAT(a.alarms(), ElementsAre("peer-key-replaced"));
+}
+
+// ---- Own DIM in the Welcome ----
+
+TEST_F(Pair, TheSameOwnDimCountsAsAccepted) {
+  a.welcome();
+  ASSERT_EQ(a.published.size(), 1U);
+  const StoredDim stored{a.published.back(), a.certificate().der(), a.now().wall};
+  a.run(a.core().on_link_down(a.now()));
+  a.welcome(test_settings(), stored);
+  EXPECT_EQ(a.published.size(), 1U) << "nothing to publish again";
+  EXPECT_EQ(a.core().rekey().device_status().generations.back().phase,
+            proto::rekey::GenerationPhase::kAccepted);
+}
+
+TEST_F(Pair, ADeviceWithANewerDimPublishesTheSameOctetsAgain) {
+  a.welcome();
+  a.run(a.core().on_link_down(a.now()));
+  a.welcome();
+  ASSERT_EQ(a.published.size(), 2U);
+  EXPECT_EQ(a.published[0], a.published[1]);
+}
+
+TEST_F(Pair, ANewerOwnDimAtTheControllerRaisesTheBootCountAboveItAndIsAnAlarm) {
+  a.welcome();
+  proto::Dim newer = *proto::decode_dim(a.published.back());
+  newer.counter = proto::RekeyCounter(6, 3);
+  newer.nonce = crypto::system_random().octets(32);
+  const StoredDim stored{*proto::sign_dim(newer, test_mesh(), a.key()), a.certificate().der(),
+                         a.now().wall};
+  a.run(a.core().on_link_down(a.now()));
+  a.welcome(test_settings(), stored);
+  EXPECT_THAT(a.alarms(), Contains("own-dim-newer"));
+  ASSERT_EQ(a.did<StoreBootCount>().size(), 1U);
+  EXPECT_EQ(a.did<StoreBootCount>()[0].boot_count, 7U);
+  const auto dim = *proto::decode_dim(a.published.back());
+  EXPECT_EQ(dim.counter, proto::RekeyCounter(7, 1));
+  EXPECT_TRUE(dim.initial_contact);
+}
+
+TEST_F(Pair, AnOwnDimThisDeviceNeverSignedIsAnAlarmAndIsNotBelieved) {
+  a.welcome();
+  proto::Dim forged = *proto::decode_dim(a.published.back());
+  forged.counter = proto::RekeyCounter(0xffffffff, 1);
+  const auto other = *crypto::IdentityKey::generate(crypto::KeyType::kEcdsaP256);
+  const StoredDim stored{*proto::sign_dim(forged, test_mesh(), other), a.certificate().der(),
+                         a.now().wall};
+  a.run(a.core().on_link_down(a.now()));
+  a.welcome(test_settings(), stored);
+  EXPECT_THAT(a.alarms(), ElementsAre("own-dim-forged"));
+  EXPECT_THAT(a.did<StoreBootCount>(), IsEmpty());
+}
+
+// ---- Snapshots, removal, revocation ----
+
+TEST_F(Pair, APeerThatASnapshotLeavesOutStaysUpAndIsShownUnconfirmed) {
+  meet();
+  exchange();
+  const auto before = a.outbound[a.peer("b")];
+  a.run(a.core().on_link_down(a.now()));
+  a.welcome(test_settings(), dim_a);
+  Update begin;
+  begin.snapshot_begin = true;
+  a.run(a.core().on_update(begin, a.now()));
+  EXPECT_FALSE(a.view("b").unconfirmed) << "absence is judged at the end";
+  Update end;
+  end.snapshot_end = true;
+  end.cursor = Cursor{{2}, 10};
+  a.run(a.core().on_update(end, a.now()));
+  EXPECT_TRUE(a.view("b").unconfirmed);
+  EXPECT_EQ(a.outbound[a.peer("b")], before);
+  a.update({change_with(b.name(), dim_b)}, 11);
+  EXPECT_FALSE(a.view("b").unconfirmed);
+}
+
+TEST_F(Pair, ACursorIsKeptOnlyWithTheTableItDescribes) {
+  a.welcome();
+  b.welcome();
+  static_cast<void>(accept_publish(a));
+  dim_b = accept_publish(b);
+  a.hold_judgement = true;
+  a.update({change_with(b.name(), dim_b)}, 5);
+  EXPECT_FALSE(a.core().cursor().has_value()) << "the DIM it covers is not judged yet";
+  a.hold_judgement = false;
+  for (const auto& answer : std::exchange(a.held, {})) a.run(answer());
+  EXPECT_EQ(a.core().cursor()->position, 5U);
+  Update begin;
+  begin.snapshot_begin = true;
+  begin.cursor = Cursor{{2}, 1};
+  a.run(a.core().on_update(begin, a.now()));
+  EXPECT_EQ(a.core().cursor()->position, 5U) << "half a snapshot describes nothing";
+}
+
+TEST_F(Pair, ARemovedPeerThatReturnsIsInstalledOnceAndOnlyWithAnotherGeneration) {
+  meet();
+  exchange();
+  const proto::SaPairId first = *a.outbound[a.peer("b")];
+  PeerChange gone;
+  gone.device = b.name();
+  gone.removed = true;
+  a.update({gone}, 3);
+  EXPECT_EQ(a.pairs_with("b"), 0U);
+  EXPECT_FALSE(a.view("b").allowed);
+  // Back with the same DIM: the kit asserts that no pair is installed a second time.
+  a.update({change_with(b.name(), dim_b)}, 4);
+  EXPECT_TRUE(a.view("b").allowed);
+  if (a.published.size() > 1) static_cast<void>(accept_publish(a));
+  a.advance(std::chrono::minutes(5));
+  EXPECT_NE(a.outbound[a.peer("b")], first);
+}
+
+TEST_F(Pair, TheLastAcceptedCounterSurvivesRemovalAndReturn) {
+  meet();
+  const StoredDim first = dim_b;
+  b.run(b.core().on_rekey_ordered(proto::rekey::RekeyCause::kCommand, b.now()));
+  dim_b = accept_publish(b);
+  a.update({change_with(b.name(), dim_b)}, 3);
+  PeerChange gone;
+  gone.device = b.name();
+  gone.removed = true;
+  a.update({gone}, 4);
+  a.update({change_with(b.name(), first)}, 5);
+  EXPECT_EQ(a.core().refusals().at("stale-dim"), 1U);
+  EXPECT_FALSE(a.view("b").newest.has_value());
+}
+
+TEST_F(Pair, ARevokedPeerLosesItsSasAndItsNextDimIsRefused) {
+  meet();
+  exchange();
+  Update update;
+  update.cursor = Cursor{{1}, 3};
+  update.revocations = Revocations{1, {b.certificate().spki_hash()}, {}};
+  a.run(a.core().on_update(update, a.now()));
+  EXPECT_EQ(a.pairs_with("b"), 0U);
+  EXPECT_TRUE(a.view("b").revoked);
+  EXPECT_THAT(a.did<StoreRevocations>(), Not(IsEmpty()));
+  b.run(b.core().on_rekey_ordered(proto::rekey::RekeyCause::kCommand, b.now()));
+  a.update({change_with(b.name(), accept_publish(b))}, 4);
+  EXPECT_EQ(a.core().refusals().at("revoked"), 1U);
+  EXPECT_EQ(a.pairs_with("b"), 0U);
+}
+
+TEST_F(Pair, ALowerRevocationNumberIsReportedAndTheListStays) {
+  meet();
+  Update update;
+  update.cursor = Cursor{{1}, 3};
+  update.revocations = Revocations{5, {}, {Bytes{1, 2, 3}}};
+  a.run(a.core().on_update(update, a.now()));
+  update.cursor = Cursor{{1}, 4};
+  update.revocations = Revocations{4, {}, {}};
+  a.run(a.core().on_update(update, a.now()));
+  EXPECT_THAT(a.alarms(), ElementsAre("revocations-rolled-back"));
+  EXPECT_EQ(a.core().revocations().number, 5U);
+  EXPECT_EQ(a.core().revocations().serials.size(), 1U);
+}
+
+// ---- Judging on a worker while the world moves on ----
+
+TEST_F(Pair, ADimJudgedWhileItsPeerIsRevokedIsLookedAtAgain) {
+  a.welcome();
+  b.welcome();
+  static_cast<void>(accept_publish(a));
+  dim_b = accept_publish(b);
+  a.hold_judgement = true;
+  a.update({change_with(b.name(), dim_b)}, 2);
+  Update update;
+  update.cursor = Cursor{{1}, 3};
+  update.revocations = Revocations{1, {b.certificate().spki_hash()}, {}};
+  a.run(a.core().on_update(update, a.now()));
+  a.hold_judgement = false;
+  for (const auto& answer : std::exchange(a.held, {})) a.run(answer());
+  EXPECT_EQ(a.core().refusals().at("revoked"), 1U);
+  EXPECT_TRUE(a.installed.empty());
+}
+
+TEST_F(Pair, OfTwoDimsThatComeWhileOneIsJudgedOnlyTheLatestIsLookedAt) {
+  a.welcome();
+  b.welcome();
+  static_cast<void>(accept_publish(a));
+  std::vector<StoredDim> dims{accept_publish(b)};
+  for (int i = 0; i < 2; ++i) {
+    b.run(b.core().on_rekey_ordered(proto::rekey::RekeyCause::kCommand, b.now()));
+    b.advance(std::chrono::minutes(4));
+    dims.push_back(accept_publish(b));
+  }
+  a.hold_judgement = true;
+  for (std::size_t i = 0; i < dims.size(); ++i) {
+    a.update({change_with(b.name(), dims[i])}, 2 + i);
+  }
+  a.hold_judgement = false;
+  for (const auto& answer : std::exchange(a.held, {})) a.run(answer());
+  EXPECT_EQ(a.did<JudgeDim>().size(), 2U);
+  EXPECT_EQ(a.view("b").newest, newest(b));
+  EXPECT_EQ(a.did<SendAck>().back().cursor.position, 4U);
+}
+
+// ---- Settings, probes, the rest ----
+
+TEST_F(Pair, AChangeOfProposalsRollsTheDeviceOver) {
+  meet();
+  exchange();
+  const auto before = newest(a);
+  Update update;
+  update.settings = test_settings();
+  update.settings->proposals = {"chacha20poly1305-x25519-sha256", "aes256gcm16-x25519-sha256"};
+  update.settings->policy_version = 2;
+  update.cursor = Cursor{{1}, 3};
+  a.run(a.core().on_update(update, a.now()));
+  EXPECT_GT(newest(a), before);
+  EXPECT_EQ(proto::decode_dim(a.published.back())->proposals.size(), 2U);
+}
+
+TEST_F(Pair, ProposalsThisDeviceCannotDoAreLeftOutInOrderAndShown) {
+  MeshSettings settings = test_settings();
+  settings.proposals = {"kyber-of-tomorrow", "aes256gcm16-x25519-sha256",
+                        "aes128gcm16-ecp256-sha256-transport", "aes128gcm16-ecp256-sha256"};
+  a.welcome(settings);
+  const auto dim = *proto::decode_dim(a.published.back());
+  ASSERT_EQ(dim.proposals.size(), 2U);
+  EXPECT_EQ(dim.proposals[0].number, 1);
+  EXPECT_EQ(dim.kes.size(), 2U);
+  EXPECT_EQ(a.core().proposals_left_out().size(), 2U);
+}
+
+TEST_F(Pair, SettingsWithNothingUsableAreAnAlarmAndTheOldOnesStay) {
+  meet();
+  Update update;
+  update.settings = test_settings();
+  update.settings->proposals = {"kyber-of-tomorrow"};
+  update.cursor = Cursor{{1}, 3};
+  const std::size_t published = a.published.size();
+  a.run(a.core().on_update(update, a.now()));
+  EXPECT_THAT(a.alarms(), Contains("no-usable-proposal"));
+  EXPECT_EQ(a.published.size(), published);
+}
+
+TEST_F(Pair, EveryProbeRequestIsAnsweredWithItsCookieOnTheCurrentChoiceUpToTenASecond) {
+  meet();
+  exchange();
+  const auto out = *a.outbound[a.peer("b")];
+  proto::Probe request;
+  request.cookie = {1, 2, 3, 4, 5, 6, 7, 8};
+  const Bytes payload = *proto::encode_probe(request);
+  for (int i = 0; i < 15; ++i) {
+    a.run(a.core().on_probe(a.peer("b"), out, payload, a.now()));
+  }
+  const auto sent = a.did<SendProbePayload>();
+  ASSERT_EQ(sent.size(), 10U);
+  EXPECT_EQ(sent[0].pair, out);
+  const auto reply = proto::decode_probe(sent[0].payload);
+  ASSERT_TRUE(reply);
+  EXPECT_EQ(reply->type, proto::ProbeType::kReply);
+  EXPECT_EQ(reply->cookie, request.cookie);
+  a.run(a.core().on_probe(a.peer("b"), out, Bytes{9, 9}, a.now()));
+  EXPECT_EQ(a.core().refusals().at("probe"), 1U);
+}
+
+TEST_F(Pair, AnUnpublishedDimThatCannotBeStoredIsNotSent) {
+  // The kit answers SignDim at once; here the disk is full.
+  TestDevice c(ca, "c");
+  Restored restored;
+  restored.table.settings = test_settings();
+  AgentCore core(c.core().identity(), Features{}, Abilities{}, restored, kStart);
+  const Now now = c.now();
+  Effects effects = core.start(now);
+  const auto made = std::find_if(effects.begin(), effects.end(), [](const Effect& e) {
+    return std::holds_alternative<MakeGeneration>(e);
+  });
+  ASSERT_NE(made, effects.end());
+  const auto counter = std::get<MakeGeneration>(*made).counter;
+  const auto dh = *crypto::DhPrivate::generate(crypto::DhGroup::kX25519);
+  Welcome welcome;
+  welcome.server_time = now.wall;
+  welcome.settings = test_settings();
+  static_cast<void>(core.on_welcome(welcome, now));
+  effects = core.on_generation_made(counter, {{31, dh.public_value()}},
+                                    crypto::system_random().octets(32), 0, now);
+  effects = core.on_dim_not_signed(counter, Error{ErrorCode("disk-full"), "no room"}, now);
+  for (const Effect& effect : effects) EXPECT_FALSE(std::holds_alternative<SendPublish>(effect));
+  // It is tried again after a pause, and then it goes out.
+  Now later = now;
+  later.mono += std::chrono::seconds(6);
+  effects = core.on_time(later);
+  const auto sign = std::find_if(effects.begin(), effects.end(), [](const Effect& e) {
+    return std::holds_alternative<SignDim>(e);
+  });
+  EXPECT_NE(sign, effects.end());
+}
+
+TEST_F(Pair, WhatWasStoredBringsThePairBackWithTheNextBootCount) {
+  meet();
+  exchange();
+  Restored restored;
+  restored.boot_count = 2;
+  restored.table = a.core().table();
+  restored.pins = a.core().pins();
+  restored.last_server_time = a.now().wall;
+  restored.own_dims = {dim_a.dim};
+  a.log.clear();
+  a.installed.clear();
+  a.make_core(ca, restored);
+  ASSERT_EQ(a.installed.size(), 1U) << "installed before the controller is there";
+  EXPECT_TRUE(a.published.size() == 1) << "nothing goes out without a stream";
+  a.welcome(test_settings(), dim_a, true);
+  ASSERT_EQ(a.published.size(), 2U);
+  const auto dim = *proto::decode_dim(a.published.back());
+  EXPECT_EQ(dim.counter, proto::RekeyCounter(2, 1));
+  EXPECT_TRUE(dim.initial_contact);
+  EXPECT_THAT(a.alarms(), IsEmpty());
+  dim_a = accept_publish(a);
+  b.update({change_with(a.name(), dim_a)}, 8);
+  b.advance(std::chrono::seconds(2));  // Start waits for the delivery mark, but not for ever
+  ASSERT_TRUE(b.outbound[b.peer("a")]);
+  EXPECT_EQ(b.outbound[b.peer("a")]->remote, dim.counter);
+}
+
+TEST_F(Pair, AnOwnDimOfTheLastBootThatIsNotOnDiskLooksLikeAClone) {
+  meet();
+  Restored restored;
+  restored.boot_count = 2;
+  restored.table = a.core().table();
+  restored.own_dims = {dim_b.dim};
+  a.log.clear();
+  a.installed.clear();
+  a.make_core(ca, restored);
+  a.welcome(test_settings(), dim_a);
+  EXPECT_THAT(a.alarms(), ElementsAre("own-dim-unknown"));
+}
+
+TEST_F(Pair, UnknownSpisAreReportedWhileThereIsAStream) {
+  meet();
+  a.run(a.core().on_unknown_spi(0x12345678, UdpEndpoint{}, 3, a.now()));
+  ASSERT_EQ(a.reported<BadSpiReport>().size(), 1U);
+  EXPECT_EQ(a.reported<BadSpiReport>()[0].spi, 0x12345678U);
+  a.run(a.core().on_link_down(a.now()));
+  a.run(a.core().on_unknown_spi(0x12345678, UdpEndpoint{}, 3, a.now()));
+  EXPECT_EQ(a.reported<BadSpiReport>().size(), 1U);
+}
+
+TEST_F(Pair, ADrawnNonceThatWouldCollideIsCounted) {
+  meet();
+  EXPECT_EQ(a.core().nonce_collisions(crypto::system_random().octets(32)), 0U);
+  // Our own nonce again gives every SPI a second time.
+  EXPECT_EQ(a.core().nonce_collisions(proto::decode_dim(dim_a.dim)->nonce), 1U);
+}
+
+TEST(TrustedTimeTest, AClockSetBackRevivesNothing) {
+  const ServerTime build{std::chrono::milliseconds(1000)};
+  TrustedTime time(build, ServerTime(std::chrono::milliseconds(5000)));
+  const Now early{Timestamp{}, ServerTime(std::chrono::milliseconds(10))};
+  EXPECT_EQ(time.now(early), ServerTime(std::chrono::milliseconds(5000)));
+  time.take_server_time(ServerTime(std::chrono::milliseconds(9000)), Timestamp{});
+  EXPECT_EQ(time.now(early), ServerTime(std::chrono::milliseconds(9000)));
+  EXPECT_EQ(time.on_our_clock(ServerTime(std::chrono::milliseconds(8000)), early),
+            Timestamp{} - std::chrono::seconds(1));
+}
+
+}  // namespace
+}  // namespace cygnet::agent::testing
