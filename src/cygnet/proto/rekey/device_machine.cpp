@@ -18,14 +18,24 @@ std::uint32_t DeviceMachine::private_alive() const {
 }
 
 // "local generations ≤ 2 (current, next); a third only when the delivery mark says nobody attached
-// misses the second, or 3 min after its acceptance."
+// misses the second, or 3 min after its acceptance." A mark says that the peers can be sent to; one
+// drain later they have been heard too (they probe), so that no more than two generations of ours are
+// ever in use towards a peer that can be reached.
 bool DeviceMachine::may_roll_over(const RekeyParams& params, Timestamp now) const {
   if (not_before_ && now < *not_before_) return false;
   const OwnGeneration* last = newest();
   if (last == nullptr) return true;
   if (last->phase != GenerationPhase::kAccepted) return false;
   if (!params.rules.bound_local || private_alive() < 2) return true;
-  return last->delivered || now >= *last->accepted_at + params.third_after;
+  return now >= third_allowed(params);
+}
+
+Timestamp DeviceMachine::third_allowed(const RekeyParams& params) const {
+  const OwnGeneration& last = own_.back();
+  const Timestamp in_any_case = *last.accepted_at + params.third_after;
+  if (!last.delivered_at) return in_any_case;
+  const Duration pause = params.rules.third_waits_for_drain ? params.drain : Duration(0);
+  return std::min(in_any_case, *last.delivered_at + pause);
 }
 
 std::optional<Timestamp> DeviceMachine::soft_ends(const RekeyParams& params) const {
@@ -60,8 +70,8 @@ std::optional<Timestamp> DeviceMachine::next_deadline(const RekeyParams& params)
   } else if (last == nullptr || last->phase == GenerationPhase::kAccepted) {
     // may_roll_over() is false now, so one of these lies ahead.
     std::optional<Timestamp> allowed = not_before_;
-    if (last != nullptr && params.rules.bound_local && private_alive() >= 2 && !last->delivered) {
-      const Timestamp third = *last->accepted_at + params.third_after;
+    if (last != nullptr && params.rules.bound_local && private_alive() >= 2) {
+      const Timestamp third = third_allowed(params);
       allowed = allowed ? std::max(*allowed, third) : third;
     }
     consider(allowed);
@@ -82,8 +92,8 @@ void DeviceMachine::describe(StateSink& sink) const {
     sink.number(static_cast<std::uint64_t>(own.phase));
     sink.number(own.initial_contact);
     sink.number(own.private_held);
-    sink.time(own.accepted_at);
-    sink.number(own.delivered);
+    sink.acceptance(own.accepted_at);
+    sink.delivery(own.delivered_at);
     sink.number(own.random);
     sink.number(own.sa_pairs);
     sink.number(own.awaited);

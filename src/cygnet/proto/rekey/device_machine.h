@@ -37,6 +37,8 @@ class DeviceMachine {
   [[nodiscard]] const OwnGeneration* newest() const;
   /// Bounds: may a generation be drawn now?
   [[nodiscard]] bool may_roll_over(const RekeyParams& params, Timestamp now) const;
+  /// When, with two private values there, a third may come. The newest one is accepted.
+  [[nodiscard]] Timestamp third_allowed(const RekeyParams& params) const;
   /// When the soft lifetime of the newest generation ends.
   [[nodiscard]] std::optional<Timestamp> soft_ends(const RekeyParams& params) const;
   /// When the private value of generation `index` is erased, needed or not.

@@ -32,6 +32,7 @@ struct Rules {
   bool probe_roll_over = true;         ///< probes too while the newest generation is not seen live
   bool dormant = true;                 ///< silent pairs advance by DIM and delivery mark
   bool bound_local = true;             ///< at most two local generations with a private value
+  bool third_waits_for_drain = true;  ///< … and a third not before the second can be in use
   bool bound_pairs = true;             ///< only the named generations keep SAs towards a peer
   bool drain = true;                   ///< an inbound SA outlives its last use
   bool rule3 = true;                   ///< evidence on a newer local generation retires older ones
@@ -68,7 +69,7 @@ struct RekeyParams {
   Duration start_hold = std::chrono::seconds(1);
   Duration probe_first = std::chrono::milliseconds(100);  ///< then doubling …
   Duration probe_every = std::chrono::seconds(10);        ///< … up to this
-  std::uint32_t probe_answers_per_second = 10;            ///< a peer
+  std::uint32_t probe_answers_per_second = 10;            ///< a peer; 0: no limit
 
   Duration bad_spi_pause = std::chrono::minutes(1);
   std::uint32_t redraws_max = 3;                     ///< of one generation, then it is reported …

@@ -207,11 +207,16 @@ std::optional<Rejected> PeerMachine::evidence(PeerContext& ctx, SaPairId id, Evi
 std::optional<Rejected> PeerMachine::probe_requested(PeerContext& ctx, SaPairId id) {
   if (const auto refused = evidence(ctx, id, Evidence::kProbe)) return refused;
   if (!choice_ || !ctx.params.rules.probe_answers) return std::nullopt;
+  const std::uint32_t limit = ctx.params.probe_answers_per_second;
+  if (limit == 0) {
+    ctx.out.emplace_back(AnswerProbe{id_, *choice_});
+    return std::nullopt;
+  }
   if (!answers_since_ || ctx.now >= *answers_since_ + std::chrono::seconds(1)) {
     answers_since_ = ctx.now;
     answers_ = 0;
   }
-  if (answers_ < ctx.params.probe_answers_per_second) {
+  if (answers_ < limit) {
     ++answers_;
     ctx.out.emplace_back(AnswerProbe{id_, *choice_});
   }
@@ -539,7 +544,7 @@ void PeerMachine::describe(StateSink& sink) const {
   sink.number(remotes_.size());
   for (const Remote& remote : remotes_) {
     sink.remote(remote.counter);
-    sink.time(remote.accepted_at);
+    sink.acceptance(remote.accepted_at);
     sink.number(remote.complete);
     sink.number(remote.told ? 1 + static_cast<std::uint64_t>(*remote.told) : 0);
   }
@@ -552,7 +557,7 @@ void PeerMachine::describe(StateSink& sink) const {
   sink.remote(last_accepted_);
   sink.own(retired_below_);
   sink.own(choice_floor_);
-  sink.time(last_user_);
+  sink.last_user(last_user_);
   sink.time(hold_until_);
   sink.time(probe_at_);
   sink.number(static_cast<std::uint64_t>(probe_interval_.count()));

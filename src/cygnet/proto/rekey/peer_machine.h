@@ -61,6 +61,7 @@ class PeerMachine {
 
   [[nodiscard]] std::optional<Timestamp> next_deadline(const PeerContext& ctx) const;
   [[nodiscard]] bool present() const { return present_; }
+  [[nodiscard]] std::optional<RekeyCounter> newest_complete_counter() const;
   [[nodiscard]] PeerStatus status(const PeerContext& ctx) const;
   /// SA pairs of which something exists, draining included.
   [[nodiscard]] std::uint32_t sa_pairs() const;
@@ -126,7 +127,8 @@ class PeerMachine {
   std::vector<Remote> remotes_;     ///< ascending
   std::vector<RekeyCounter> live_;  ///< ascending own generations
   std::optional<SaPairId> choice_;
-  std::optional<RekeyCounter> heard_;          ///< newest remote generation heard on
+  /// Newest remote generation heard on; before anything is heard, the first complete one.
+  std::optional<RekeyCounter> heard_;
   std::optional<RekeyCounter> acknowledged_;   ///< newest own generation it acknowledged
   std::optional<RekeyCounter> last_accepted_;  ///< survives removal
   RekeyCounter retired_below_;                 ///< older own generations are not held any more

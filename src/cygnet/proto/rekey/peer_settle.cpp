@@ -40,6 +40,11 @@ const PeerMachine::Remote* PeerMachine::newest_complete() const {
   return newest;
 }
 
+std::optional<RekeyCounter> PeerMachine::newest_complete_counter() const {
+  const Remote* remote = newest_complete();
+  return remote == nullptr ? std::nullopt : std::optional(remote->counter);
+}
+
 std::optional<RekeyCounter> PeerMachine::newest_live() const {
   return live_.empty() ? std::nullopt : std::optional(live_.back());
 }
@@ -113,6 +118,8 @@ bool PeerMachine::complete_remotes(PeerContext& ctx) {
     if (literal || (installed > 0 && waiting == 0 && failed == 0)) {
       remote.complete = true;
       changed = true;
+      // Until it is heard the peer may be sending on the first generation we could receive on.
+      if (!heard_) heard_ = remote.counter;
       outcome = DimOutcome::kInstalled;
       observe(ctx, Observed::kDimComplete, {}, remote.counter);
     } else if (failed > 0 && waiting == 0) {
@@ -329,7 +336,7 @@ void PeerMachine::expire_dormant(PeerContext& ctx) {
   const auto cap = remote_cap(ctx);
   if (cap && ctx.now >= *cap) {
     const RekeyCounter floor = newest_complete()->counter;
-    if (heard_ && *heard_ < floor) heard_.reset();
+    if (heard_ && *heard_ < floor) heard_ = floor;
     for (Pair& pair : pairs_) {
       if (pair.id.remote < floor) drop(ctx, pair);
     }

@@ -330,7 +330,7 @@ std::optional<Rejected> RekeyCore::on(const DeliveryMark& event, PeerContext& ct
                                 [&](const OwnGeneration& g) { return g.counter == event.counter; });
   if (own == device_.own_.end()) return Rejected::kUnknownGeneration;
   if (own->phase != GenerationPhase::kAccepted) return Rejected::kWrongPhase;
-  if (event.attached_missing == 0) own->delivered = true;
+  if (event.attached_missing == 0 && !own->delivered_at) own->delivered_at = ctx.now;
   for (const PeerId id : event.acknowledged) {
     PeerMachine* peer = present(id);
     if (peer == nullptr) continue;
@@ -550,6 +550,11 @@ std::optional<PeerStatus> RekeyCore::peer_status(PeerId id) const {
   std::vector<OwnGeneration> own = device_.own_;
   std::vector<Effect> none;
   return it->second.status(PeerContext{params_, Timestamp(), own, none});
+}
+
+std::optional<RekeyCounter> RekeyCore::newest_complete(PeerId id) const {
+  const auto it = peers_.find(id);
+  return it == peers_.end() ? std::nullopt : it->second.newest_complete_counter();
 }
 
 std::vector<PeerId> RekeyCore::peers() const {

@@ -70,6 +70,11 @@ class RekeyCore {
 
   [[nodiscard]] const RekeyParams& params() const { return params_; }
   [[nodiscard]] DeviceStatus device_status() const;
+  /// Own generations, oldest first.
+  [[nodiscard]] const std::vector<OwnGeneration>& generations() const { return device_.own_; }
+  [[nodiscard]] bool rekey_wanted() const { return device_.wanted_.has_value(); }
+  /// The peer's newest DIM that counts as received.
+  [[nodiscard]] std::optional<RekeyCounter> newest_complete(PeerId peer) const;
   /// nullopt: never heard of this peer.
   [[nodiscard]] std::optional<PeerStatus> peer_status(PeerId peer) const;
   /// Present peers, ascending.

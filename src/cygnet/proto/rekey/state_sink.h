@@ -18,6 +18,10 @@ class StateSink {
   virtual ~StateSink() = default;
   virtual void number(std::uint64_t value) = 0;
   virtual void time(std::optional<Timestamp> value) = 0;
+  // Points in time that matter for some lifetimes only.
+  virtual void acceptance(std::optional<Timestamp> value) { time(value); }
+  virtual void delivery(std::optional<Timestamp> value) { time(value); }
+  virtual void last_user(Timestamp value) { time(value); }
   virtual void own(std::optional<RekeyCounter> value) = 0;     ///< one of our generations
   virtual void remote(std::optional<RekeyCounter> value) = 0;  ///< one of the peer's
 };

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "checkers.h"
+
+#include <algorithm>
+
+namespace cygnet::explore {
+namespace {
+
+template <class T>
+bool contains(const std::vector<T>& values, const T& value) {
+  return std::find(values.begin(), values.end(), value) != values.end();
+}
+
+}  // namespace
+
+std::optional<Violation> check_s1(const Scenario&, const World& world, std::size_t receiver,
+                                  const Packet& packet) {
+  if (packet.nothing_live || packet.excused) return std::nullopt;
+  if (packet.known < world.device[receiver].told_from) return std::nullopt;
+  const SaPairId pair{packet.pair.remote, packet.pair.local};
+  return Violation{
+      "S1", "sent on an SA its receiver lacks: " + rekey::rx_name(names_of(receiver), kPeer, pair)};
+}
+
+std::optional<Violation> check_s2_install(const Device& device, SaPairId pair) {
+  if (contains(device.ever_installed, pair)) {
+    return Violation{"S2", "makes a pair again that was there before"};
+  }
+  if (!contains(device.privates, pair.local)) {
+    return Violation{"S4", "needs a private value that is erased"};
+  }
+  return std::nullopt;
+}
+
+std::optional<Violation> check_s2_draw(const Device& device, RekeyCounter counter) {
+  if (device.highest_drawn < counter) return std::nullopt;
+  return Violation{"S2", "draws a second generation under one counter"};
+}
+
+std::optional<Violation> check_s3(const Scenario& scenario, const World& world) {
+  for (std::size_t i = 0; i < kDevices; ++i) {
+    std::size_t pairs = world.device[i].inbound.size() + world.device[i].installing.size();
+    if (pairs > scenario.pairs_expected_max) {
+      return Violation{"S3", std::to_string(pairs) + " SA pairs towards one peer"};
+    }
+    if (world.device[i].privates.size() + world.device[i].drawing.size() > 2) {
+      return Violation{"S3", "more than two private values"};
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<Violation> check_s4_erase(const Device& device, RekeyCounter counter) {
+  if (contains(device.privates, counter)) return std::nullopt;
+  return Violation{"S4", "erases a private value twice"};
+}
+
+std::optional<Violation> check_s4(const Scenario& scenario, const World& world) {
+  for (const Device& device : world.device) {
+    const auto deadline = device.core.next_deadline();
+    if (deadline && *deadline <= world.now) continue;  // its TimePassed is still to come
+    for (const RekeyCounter counter : device.privates) {
+      bool known = false;
+      std::optional<Timestamp> superseded;
+      for (const auto& own : device.core.generations()) {
+        if (own.counter == counter) known = own.private_held;
+        if (counter < own.counter && own.accepted_at && !superseded) superseded = own.accepted_at;
+      }
+      if (!known) return Violation{"S4", "a private value nobody will erase"};
+      if (superseded && world.now >= *superseded + scenario.params.forget_cap) {
+        return Violation{"S4", "a private value outlives the cap"};
+      }
+      // Nobody needs it: no SA, not the newest, the newer one accepted.
+      const bool used = std::any_of(device.inbound.begin(), device.inbound.end(),
+                                    [&](const SaPairId& p) { return p.local == counter; }) ||
+                        std::any_of(device.installing.begin(), device.installing.end(),
+                                    [&](const SaPairId& p) { return p.local == counter; });
+      if (superseded && !used) return Violation{"S4", "a private value is kept that nobody needs"};
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<Violation> check_s5(const World& world) {
+  for (const Device& device : world.device) {
+    const auto status = device.core.peer_status(kPeer);
+    if (!status || !status->present || !status->last_accepted) continue;
+    const RekeyCounter last = *status->last_accepted;
+    const RekeyCounter older = RekeyCounter::from_wire(last.to_wire() - 1);
+    for (const rekey::PeerDim& dim :
+         {rekey::PeerDim{kPeer, older, false, world.now},
+          rekey::PeerDim{kPeer, RekeyCounter(last.boot_count(), last.sequence() + 1), true,
+                         world.now}}) {
+      rekey::RekeyCore core = device.core;
+      const auto effects = core.handle(dim, world.now);
+      if (!effects.rejected || !(core == device.core)) {
+        return Violation{"S5", "a stale or impossible DIM changed something"};
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<Violation> check_s6(const Device& device, RekeyCounter counter) {
+  const auto status = device.core.peer_status(kPeer);
+  if (!status || !status->present) return std::nullopt;
+  for (const auto& pair : status->pairs) {
+    if (pair.id.local != counter) continue;
+    const bool promised =
+        pair.state != rekey::PairState::kNoProposal && pair.state != rekey::PairState::kSpent;
+    if (promised && !contains(device.inbound, pair.id)) {
+      return Violation{"S6", "published before an inbound SA it promises is installed"};
+    }
+  }
+  for (const auto& remote : status->remotes) {
+    const bool there =
+        std::any_of(status->pairs.begin(), status->pairs.end(), [&](const rekey::PairStatus& p) {
+          return p.id == SaPairId{counter, remote.counter};
+        });
+    if (!there) return Violation{"S6", "published without a pair for a known DIM of the peer"};
+  }
+  return std::nullopt;
+}
+
+bool is_settled(const World& world) {
+  std::array<RekeyCounter, kDevices> newest;
+  for (std::size_t i = 0; i < kDevices; ++i) {
+    const Device& d = world.device[i];
+    const auto& own = d.core.generations();
+    if (own.size() != 1 || d.core.rekey_wanted() || !d.attached) return false;
+    if (own[0].phase != rekey::GenerationPhase::kAccepted) return false;
+    if (d.privates.size() != 1 || d.inbound.size() != 1 || d.outbound.size() != 1) return false;
+    newest[i] = own[0].counter;
+  }
+  for (std::size_t i = 0; i < kDevices; ++i) {
+    const SaPairId pair{newest[i], newest[1 - i]};
+    if (world.device[i].choice != pair || world.device[i].inbound[0] != pair) return false;
+  }
+  return true;
+}
+
+bool carries_traffic(const World& world) {
+  for (std::size_t i = 0; i < kDevices; ++i) {
+    const auto& choice = world.device[i].choice;
+    if (!choice) return false;
+    if (!contains(world.device[1 - i].inbound, SaPairId{choice->remote, choice->local})) {
+      return false;
+    }
+  }
+  return true;
+}
+
+std::optional<Violation> check_state(const Scenario& scenario, const World& world) {
+  if (auto broken = check_s3(scenario, world)) return broken;
+  return check_s4(scenario, world);
+}
+
+}  // namespace cygnet::explore

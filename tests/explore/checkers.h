@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// One function a property of docs/protocol.md section 6. S properties are judged in a state or at
+/// a step, L properties over the whole graph by the explorer, which needs to know what "settled"
+/// means.
+
+#include <optional>
+#include <string>
+
+#include "world.h"
+
+namespace cygnet::explore {
+
+/// S1: no packet is sent on an SA its receiver lacks, except while nothing is live towards that
+/// peer, or it has lost its state or removed us and not yet said so.
+[[nodiscard]] std::optional<Violation> check_s1(const Scenario& scenario, const World& world,
+                                                std::size_t receiver, const Packet& packet);
+/// S2: both ends of an SA hold equal keys; no (key, IV) pair is ever used twice. Asked when a pair
+/// is about to be installed and when a DH pair is drawn.
+[[nodiscard]] std::optional<Violation> check_s2_install(const Device& device, SaPairId pair);
+[[nodiscard]] std::optional<Violation> check_s2_draw(const Device& device, RekeyCounter counter);
+/// S3: SA pairs per peer never exceed the named bound.
+[[nodiscard]] std::optional<Violation> check_s3(const Scenario& scenario, const World& world);
+/// S4: a private value outlives its generation by no more than the cap, and is erased exactly once.
+[[nodiscard]] std::optional<Violation> check_s4_erase(const Device& device, RekeyCounter counter);
+[[nodiscard]] std::optional<Violation> check_s4(const Scenario& scenario, const World& world);
+/// S5: a stale or replayed DIM changes nothing.
+[[nodiscard]] std::optional<Violation> check_s5(const World& world);
+/// S6: a DIM is published only after every inbound SA it promises is installed.
+[[nodiscard]] std::optional<Violation> check_s6(const Device& device, RekeyCounter counter);
+
+/// L1, L2, L4: both ends on newest × newest with one SA pair, one private value, nothing pending.
+[[nodiscard]] bool is_settled(const World& world);
+/// L3: what either end transmits on, the other has.
+[[nodiscard]] bool carries_traffic(const World& world);
+
+/// The S checks of a whole state.
+[[nodiscard]] std::optional<Violation> check_state(const Scenario& scenario, const World& world);
+
+}  // namespace cygnet::explore

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scenarios.h"
+
+#include <algorithm>
+
+#include "cygnet/base/assert.h"
+
+namespace cygnet::explore {
+namespace {
+
+constexpr Duration kTick = std::chrono::seconds(10);
+constexpr Duration kNever = std::chrono::hours(24 * 365);
+
+}  // namespace
+
+Scenario base(std::string name) {
+  Scenario s;
+  s.name = std::move(name);
+  s.params.start_hold = kTick;
+  s.params.probe_first = kTick;
+  s.params.probe_every = kTick;
+  s.params.probe_answers_per_second = 0;  // no limit, no state
+  s.params.drain = 3 * kTick;  // longer than one loss lasts
+  s.params.forget_cap = kNever;
+  s.params.third_after = kNever;
+  s.params.soft = kNever;
+  s.params.hard = kNever;
+  s.params.redraw_pause = kTick;
+  s.params.publish_retry = kTick;
+  s.jump_max = std::chrono::hours(1);
+  s.horizon = 8 * kTick;
+  return s;
+}
+
+std::vector<Case> all_cases(bool thorough) {
+  std::vector<Case> cases;
+  {
+    Scenario s = base("first contact");
+    s.slow_draws = true;
+    cases.push_back({s, {}});
+  }
+  {
+    Scenario s = base("one rekey each, slow installs");
+    s.start_settled = true;
+    s.rekeys = {1, 1};
+    s.pairs_expected_max = 4;
+    s.losses_in_row = thorough ? 1 : 0;
+    cases.push_back({s, {}});
+  }
+  {
+    Scenario s = base("one rekey each, loss");
+    s.start_settled = true;
+    s.rekeys = {1, 1};
+    s.pairs_expected_max = 4;
+    s.slow_installs = false;
+    cases.push_back({s, {}});
+  }
+  {
+    Scenario s = base("one-way, one rekey each");
+    s.start_settled = true;
+    s.rekeys = {1, 1};
+    s.user_traffic = {true, false};
+    s.pairs_expected_max = 4;
+    cases.push_back({s, {}});
+  }
+  {
+    Scenario s = base("overlapping rekeys");
+    s.start_settled = true;
+    s.rekeys = {2, 1};
+    s.slow_installs = thorough;
+    s.losses_in_row = thorough ? 1 : 0;
+    cases.push_back({s, {}});
+  }
+  {
+    Scenario s = base("failing installs");
+    s.start_settled = true;
+    s.rekeys = {1, 1};
+    s.install_failures = 1;
+    s.losses_in_row = 0;
+    cases.push_back({s, {}});
+  }
+  {
+    Scenario s = base("restart");
+    s.start_settled = true;
+    s.rekeys = {0, 1};
+    s.restarts = {1, 0};
+    s.losses_in_row = 0;
+    Liveness l;
+    l.recovers_fast = true;
+    cases.push_back({s, l});
+  }
+  {
+    Scenario s = base("controller away");
+    s.start_settled = true;
+    s.rekeys = {1, 1};
+    s.detaches = {1, 1};
+    s.losses_in_row = 0;
+    s.slow_installs = false;
+    cases.push_back({s, {}});
+  }
+  {
+    Scenario s = base("removal and return");
+    s.start_settled = true;
+    s.rekeys = {0, 1};
+    s.removals = {1, 0};
+    s.losses_in_row = 0;
+    cases.push_back({s, {}});
+  }
+  {
+    Scenario s = base("flush by hand");
+    s.start_settled = true;
+    s.flushes = {1, 0};
+    s.rekeys = {0, 1};
+    s.losses_in_row = 0;
+    cases.push_back({s, {}});
+  }
+  {
+    Scenario s = base("restored disk");
+    s.start_settled = true;
+    s.rollbacks = {1, 0};
+    s.rekeys = {0, 1};
+    s.losses_in_row = 0;
+    cases.push_back({s, {}});
+  }
+  {
+    Scenario s = base("duplicates and reordering");
+    s.start_settled = true;
+    s.rekeys = {1, 0};
+    s.duplication = true;
+    s.wire_capacity = 2;
+    s.slow_installs = false;
+    cases.push_back({s, {}});
+  }
+  return cases;
+}
+
+Case case_named(const std::string& name, bool thorough) {
+  for (Case& c : all_cases(thorough)) {
+    if (c.scenario.name == name) return c;
+  }
+  CYGNET_ASSERT(false && "no such scenario");
+  return {};
+}
+
+}  // namespace cygnet::explore

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// The scenarios the explorer exhausts. Times are scaled to few ticks so that the state space
+/// closes; their order is that of the defaults: probe = hold < drain < cap = third.
+
+#include <vector>
+
+#include "explorer.h"
+
+namespace cygnet::explore {
+
+struct Case {
+  Scenario scenario;
+  Liveness liveness;
+};
+
+/// Scaled times, nobody falls asleep, nothing expires.
+[[nodiscard]] Scenario base(std::string name);
+
+/// All of them; `thorough`: with the larger budgets.
+[[nodiscard]] std::vector<Case> all_cases(bool thorough);
+[[nodiscard]] Case case_named(const std::string& name, bool thorough = true);
+
+}  // namespace cygnet::explore
