@@ -13,6 +13,7 @@
 #include "cygnet/proto/ids/device_name.h"
 #include "cygnet/proto/ids/mesh_address.h"
 #include "cygnet/rt/http_client.h"
+#include "cygnet/rt/text.h"
 
 namespace cygnet::agent {
 namespace {
@@ -42,7 +43,7 @@ void print_queued(Duration pause) {
 }  // namespace
 
 Status run_join(const AgentConfig& config, const JoinCommand& command) {
-  CYGNET_TRY(const JoinLine line, parse_join_line(command.line));
+  CYGNET_TRY(const wire::JoinLine line, wire::parse_join_line(command.line));
   if (!command.name.empty() && !proto::is_dns_label(command.name)) {
     return fail(proto::kErrDeviceName, "\"" + command.name + "\" is no lower-case DNS label",
                 "--name", "use 1 to 63 of a-z, 0-9 and inner hyphens");
@@ -64,10 +65,11 @@ Status run_join(const AgentConfig& config, const JoinCommand& command) {
     CYGNET_CHECK_OK(directory.store_identity_key(made));
     key = std::move(made);
   }
+  const std::string label = command.name.empty() ? line.name.value_or("") : command.name;
   rt::Loop loop;
-  Result<JoinResult> joined = join(loop, line, command.name, *key, kJoinLimit, print_queued);
+  Result<JoinResult> joined = join(loop, line, label, *key, kJoinLimit, print_queued);
   const std::string host = host_label();
-  if (!joined && command.name.empty() && joined.error().code == kErrRefusedName && !host.empty()) {
+  if (!joined && label.empty() && joined.error().code == kErrRefusedName && !host.empty()) {
     // The token is bound to no name: the host's own is the natural one.
     joined = join(loop, line, host, *key, kJoinLimit, print_queued);
   }
@@ -79,7 +81,7 @@ Status run_join(const AgentConfig& config, const JoinCommand& command) {
   mesh.mesh = joined->mesh;
   mesh.mesh_name = joined->mesh_name;
   mesh.device = joined->device;
-  mesh.controllers = {line.controller.to_string()};
+  mesh.controllers = {rt::HostPort{line.host, line.port}.to_string()};
   mesh.ca_fingerprint = line.ca_fingerprint;
   CYGNET_CHECK_OK(directory.store_mesh(mesh));  // last: with it the device has joined
   std::printf("This device is %s now, mesh address %s.\nStart it: cygnet-agent run --state %s\n",

@@ -93,7 +93,7 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", "cygnet-agent " + agent::program_version());
   app.footer(
       "Examples:\n"
-      "  cygnet-agent join cygnet1:192.0.2.1:7443/corp/1f…/t1.5d…\n"
+      "  cygnet-agent join cyg1:192.0.2.1:7443/corp/store-1/5d…/1f…\n"
       "  cygnet-agent run --endpoint 198.51.100.17:4500\n"
       "  cygnet-agent down --open\n");
   app.add_flag("--check", line.check, "Check configuration and state, then exit");

@@ -14,7 +14,7 @@ class BadInput(MeshTest):
     devices = 2
 
     def token(self, *args):
-        return json.loads(self.mesh.cygnet("-o", "json", "token", "create", *args).stdout)["join_line"]
+        return json.loads(self.mesh.cygnet("-o", "json", "token", "create", *args).stdout)["join_line"].split()[-1]
 
     def join(self, device, line, state):
         return self.mesh.command("cygnet-agent", "join", line, "--state", os.path.join(self.lab.dir, state), ns=device.ns,

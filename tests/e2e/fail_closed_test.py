@@ -29,7 +29,7 @@ class FailClosed(MeshTest):
         tcpdump, path = self.capture()
         self.assertEqual(self.ping(a, b.inner4), 3)
 
-        a.agent.signal(signal.SIGKILL)
+        a.agent.send(signal.SIGKILL)
         a.agent.popen.wait(5)
         refused = self.probe_in_clear(a, b)
         self.assertEqual(len(refused), 40, "every send must be refused by the unreachable route")

@@ -126,7 +126,7 @@ class Demo:
             process.stop()
         if not self.options.keep:
             for device in self.mesh.devices:
-                device.agent.signal(signal.SIGTERM)
+                device.agent.send(signal.SIGTERM)
         self.capture.stop(signal.SIGINT)
         dropped = re.search(r"(\d+) packets? dropped by kernel", self.capture.tail(30))
         phases_path = os.path.join(self.lab.dir, "phases.json")

@@ -34,13 +34,13 @@ class Process:
     def alive(self):
         return self.popen.poll() is None
 
-    def signal(self, number):
+    def send(self, number):
         if self.alive():
             self.popen.send_signal(number)
 
     def stop(self, number=signal.SIGTERM, timeout=10):
         """Ends the process; kills it when it does not go by itself within the timeout."""
-        self.signal(number)
+        self.send(number)
         try:
             return self.popen.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -125,7 +125,7 @@ class Lab:
 
     def close(self):
         for process in reversed(self.processes):
-            process.signal(signal.SIGTERM)
+            process.send(signal.SIGTERM)
         for process in reversed(self.processes):
             process.stop(timeout=5)
         for ns in reversed(self.namespaces):

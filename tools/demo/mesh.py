@@ -117,7 +117,7 @@ class Mesh:
 
     def join(self, device, show=True):
         made = self.cygnet("-o", "json", "token", "create", "--name", device.name, show=show)
-        line = json.loads(made.stdout)["join_line"]
+        line = json.loads(made.stdout)["join_line"].split()[-1]
         self.command("cygnet-agent", "join", line, "--state", device.state, ns=device.ns, show=show)
 
     def start_agent(self, device, extra=()):

@@ -144,7 +144,7 @@ class Phases:
         window = self.open("agent_crash")
         window.touched = {victim.number}
         self.say(f"$ kill -9 <cygnet-agent of {victim.name}>")
-        victim.agent.signal(signal.SIGKILL)
+        victim.agent.send(signal.SIGKILL)
         victim.agent.popen.wait(5)
         time.sleep(2)  # traffic goes on towards a dead agent: nothing of it may appear in clear
         window.mark_ns = time.monotonic_ns()

@@ -36,4 +36,10 @@ struct JoinLine {
 /// @retval kErrJoinLine  names the part that is wrong; never repeats the token.
 [[nodiscard]] Result<JoinLine> parse_join_line(std::string_view text);
 
+/// The DNS name of a mesh's controller in its certificate. Three labels, which no device has, so a
+/// device's certificate can never stand for a controller's.
+[[nodiscard]] inline std::string controller_name(const std::string& mesh) {
+  return "controller.cygnet." + mesh;
+}
+
 }  // namespace cygnet::wire

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "cygnet/agent/link/join_line.h"
 #include "cygnet/rt/log.h"
+#include "cygnet/wire/join_line.h"
 
 namespace cygnet::agent {
 
@@ -27,7 +27,7 @@ std::string_view to_string(ControllerLink::State state) {
 Result<std::unique_ptr<ControllerLink>> ControllerLink::create(rt::Loop& loop, Options options,
                                                                Handlers handlers) {
   rt::TlsClientContext::DeviceOptions tls{options.identity, options.trust, options.trusted_now,
-                                          controller_name(options.mesh_name)};
+                                          wire::controller_name(options.mesh_name)};
   CYGNET_TRY(auto context, rt::TlsClientContext::create_device(std::move(tls)));
   return std::unique_ptr<ControllerLink>(
       new ControllerLink(loop, std::move(options), std::move(handlers), std::move(context)));

@@ -11,16 +11,18 @@
 namespace cygnet::agent {
 namespace {
 
+rt::HostPort controller_of(const wire::JoinLine& line) { return {line.host, line.port}; }
+
 // One question, one answer, on a stream of its own.
-Result<EnrolReplyMessage> ask(rt::Loop& loop, const JoinLine& line, const Bytes& request,
+Result<EnrolReplyMessage> ask(rt::Loop& loop, const wire::JoinLine& line, const Bytes& request,
                               Duration limit) {
   CYGNET_TRY(auto context, rt::TlsClientContext::create_join({line.ca_fingerprint,
                                                               [&loop] { return loop.wall_now(); },
-                                                              controller_name(line.mesh)}));
+                                                              wire::controller_name(line.mesh)}));
   std::optional<Result<EnrolReplyMessage>> reply;
   rt::StreamPtr stream;
   rt::ConnectOptions options;
-  options.to = line.controller;
+  options.to = controller_of(line);
   const auto pending = rt::connect_stream(
       loop, std::move(context), std::move(options), [&](Result<rt::StreamPtr> opened) {
         if (!opened) {
@@ -39,18 +41,18 @@ Result<EnrolReplyMessage> ask(rt::Loop& loop, const JoinLine& line, const Bytes&
   const bool answered = loop.run_until([&reply] { return reply.has_value(); }, limit);
   if (stream) stream->close();
   if (!answered) {
-    return fail(kErrJoin, "the controller did not answer in time", line.controller.to_string(),
+    return fail(kErrJoin, "the controller did not answer in time", controller_of(line).to_string(),
                 "look into the log of cygnetd");
   }
   return std::move(*reply);
 }
 
-Result<JoinResult> take(const EnrolIssued& issued, const JoinLine& line,
+Result<JoinResult> take(const EnrolIssued& issued, const wire::JoinLine& line,
                         const std::string& wanted_label, const crypto::IdentityKey& key,
                         ServerTime now) {
   const auto wrong = [&](std::string what) {
     return fail(kErrJoin, "the controller's answer cannot be used: " + std::move(what),
-                line.controller.to_string(), "look into the log of cygnetd");
+                controller_of(line).to_string(), "look into the log of cygnetd");
   };
   auto certificate = crypto::Certificate::from_der(issued.certificate);
   if (!certificate) return wrong(certificate.error().to_string());
@@ -83,7 +85,7 @@ Result<JoinResult> take(const EnrolIssued& issued, const JoinLine& line,
 
 }  // namespace
 
-Result<JoinResult> join(rt::Loop& loop, const JoinLine& line, const std::string& device_label,
+Result<JoinResult> join(rt::Loop& loop, const wire::JoinLine& line, const std::string& device_label,
                         const crypto::IdentityKey& key, Duration limit,
                         const std::function<void(Duration)>& on_queued) {
   // The mesh id is not known yet, and without a label neither is the name: the names of the
@@ -91,7 +93,7 @@ Result<JoinResult> join(rt::Loop& loop, const JoinLine& line, const std::string&
   const std::string label = device_label.empty() ? "unnamed" : device_label;
   CYGNET_TRY(const proto::DeviceName asked, proto::make_device_name(label, line.mesh));
   CYGNET_TRY(const Bytes csr, key.make_csr(asked.value(), "cygnet://" + line.mesh + "/" + label));
-  const Bytes request = encode_enrol_request({line.secret, device_label, csr});
+  const Bytes request = encode_enrol_request({line.token, device_label, csr});
   const Timestamp ends = loop.now() + limit;
   for (;;) {
     CYGNET_TRY(const EnrolReplyMessage reply, ask(loop, line, request, ends - loop.now()));
@@ -104,7 +106,7 @@ Result<JoinResult> join(rt::Loop& loop, const JoinLine& line, const std::string&
     const Duration pause = std::get<EnrolQueued>(reply).retry_after;
     if (loop.now() + pause >= ends) {
       return fail(kErrJoin, "the request waits to be signed by an operator",
-                  line.controller.to_string(),
+                  controller_of(line).to_string(),
                   "run the same `cygnet-agent join` again once it is signed (`cygnet ca sign`)");
     }
     on_queued(pause);

@@ -10,9 +10,9 @@
 #include <string>
 
 #include "cygnet/agent/link/convert.h"
-#include "cygnet/agent/link/join_line.h"
 #include "cygnet/crypto/identity.h"
 #include "cygnet/rt/loop.h"
+#include "cygnet/wire/join_line.h"
 
 namespace cygnet::agent {
 
@@ -31,7 +31,7 @@ struct JoinResult {
 /// `on_queued` tells that an operator has to sign the request
 /// first; enrolment then goes on asking until `limit`.
 /// @retval kErrJoin, the errors of connect_stream, the controller's refusal by its own code
-[[nodiscard]] Result<JoinResult> join(rt::Loop& loop, const JoinLine& line,
+[[nodiscard]] Result<JoinResult> join(rt::Loop& loop, const wire::JoinLine& line,
                                       const std::string& device_label,
                                       const crypto::IdentityKey& key, Duration limit,
                                       const std::function<void(Duration)>& on_queued);

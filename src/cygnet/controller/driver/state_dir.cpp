@@ -23,7 +23,6 @@ constexpr std::size_t kTokenLength = 20;
 constexpr std::size_t kAdminTokenLength = 32;
 
 /// What devices see as the controller's name. Three labels: no device can have such a certificate.
-std::string server_name(const std::string& mesh) { return "controller.cygnet." + mesh; }
 
 Status write_pem(const rt::Path& path, const crypto::Certificate& certificate) {
   return rt::write_file_atomic(path, certificate.to_pem(), 0644);
@@ -72,8 +71,8 @@ Result<crypto::Certificate> make_server(const crypto::IdentityKey& key, const Au
                                         const std::string& mesh, ServerTime now) {
   crypto::CertificateSpec spec;
   spec.spki = key.spki();
-  spec.common_name = server_name(mesh);
-  spec.dns_sans = {server_name(mesh)};
+  spec.common_name = wire::controller_name(mesh);
+  spec.dns_sans = {wire::controller_name(mesh)};
   spec.not_before = now - kBackdate;
   spec.not_after = std::min(now + kServerLifetime, authority.certificate().not_after());
   spec.server_auth = true;
