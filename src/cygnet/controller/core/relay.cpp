@@ -222,6 +222,7 @@ void Relay::remove_edge(DeviceIndex a, DeviceIndex b, Position position, ServerT
     link->since = position;
     link->removed_at = wall;
     link->unacked = 0;
+    link->told = {};
     link->acked = {};
     enqueue(device, self, *link, position);
   }

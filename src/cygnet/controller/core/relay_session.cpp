@@ -28,7 +28,9 @@ bool Relay::attach(DeviceIndex index, SessionId id, std::optional<Resume> resume
     if (missing(link)) marks_.missing_changed(link.peer, +1, -1, now);
     const Position position = position_for(link);
     if (honoured) {
-      link.sent = session.cursor;
+      // All about a peer that changed since, not only the parts that did: an earlier part may have
+      // waited in the queue and moved, with the later one, past the cursor the device was told.
+      link.sent = position > session.cursor ? 1 : session.cursor;
       if (position > session.cursor) {
         link.queued = position;
         session.queue.push_back({position, link.peer});
