@@ -59,7 +59,23 @@ def quotations(path):
             target = None
 
 
+def broken_marks(path):
+    """Lines that name a specification but begin no quotation (a wrong anchor), and comments right
+    after a quotation that hold its marks (reflowed by a formatter)."""
+    quoting = False
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        comment = line.lstrip().startswith(("//", "#"))
+        if comment and "docs/spec/draft" in line and not TARGET.match(line):
+            yield number
+        elif quoting and comment and not WORDS.match(line) and " # " in line:
+            yield number
+        quoting = bool(WORDS.match(line))
+
+
 def check(root, path, texts):
+    for number in broken_marks(path):
+        yield f"{path.relative_to(root)}:{number}: the quotation is not of the form " \
+              "`//= docs/spec/FILE#section-N` on a line of its own"
     for line, name, section, words in quotations(path):
         where = f"{path.relative_to(root)}:{line}"
         if name not in texts:
@@ -82,7 +98,9 @@ def self_test(root):
     good = f"{mark}= {draft}#section-7\n{mark}# The tests which MUST be performed\n"
     cases = {good: 0, good.replace("MUST", "SHOULD"): 1, good.replace("-7", "-6"): 1,
              good.replace("-7", "-99"): 1, good.replace("draft-c", "draft-d"): 1,
-             good.split("\n", maxsplit=1)[0] + "\nint x;\n": 1}
+             good.split("\n", maxsplit=1)[0] + "\nint x;\n": 1,
+             good.replace("#section-7", "#chapter-7"): 1,
+             f"{mark} words {good}": 1, f"{good}{mark} of # a sentence\n": 1}
     scratch = root / "build"
     scratch.mkdir(exist_ok=True)
     file = scratch / "quotes_self_test.cpp"

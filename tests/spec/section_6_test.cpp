@@ -69,7 +69,7 @@ TEST(DraftSection6, PoliciesTravelDistinctAndInOrder) {
 //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-6.1
 //= type=test
 //# starting with the first policy, compare against the initiator's (device that generates N_i)
-//list, # and choosing the first one found in common.
+//# list, and choosing the first one found in common.
 TEST(DraftSection6, TheRespondersOrderDecides) {
   test::Rng rng(1);
   Device a("a.mesh", {"aes256gcm16-x25519-sha256", "aes128gcm16-x25519-sha256"}, rng);

@@ -77,7 +77,7 @@ TEST(DraftAppendixA, AProposalWithTwoTransformsOfATypeIsRefused) {
 //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-A.3.1
 //= type=test
 //# Each peer will independently compare each Proposal in the Responder's SA payload to each
-//Proposal # in the Initiator's SA payload and choose the first match.
+//# Proposal in the Initiator's SA payload and choose the first match.
 TEST(DraftAppendixA, BothPeersChooseTheSameProposalOnTheirOwn) {
   test::Rng rng(2);
   int matched = 0;
@@ -139,7 +139,7 @@ TEST(DraftAppendixA, TheCounterOrdersADevicesDims) {
 //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-A.3.2
 //= type=test
 //# the counter could be a 64-bit counter where the high order 32 bits are a "boot count", followed
-//by # the counter that begins at 1 following the increment of the "boot count".
+//# by the counter that begins at 1 following the increment of the "boot count".
 TEST(DraftAppendixA, TheCounterIsBootCountThenSequenceFromOne) {
   EXPECT_EQ(RekeyCounter(2, 1).to_wire(), 0x0000000200000001ULL);
   EXPECT_LT(RekeyCounter(1, 0xffffffff), RekeyCounter(2, 1));

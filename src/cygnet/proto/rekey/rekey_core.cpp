@@ -455,8 +455,8 @@ std::optional<Rejected> RekeyCore::on(const TimePassed&, PeerContext& ctx) {
 
 //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-7
 //# However, the DH private key value and the nonce distributed with it may be forgotten only once
-// the # last IPsec SA that uses the private key value is removed from the SAD and there is no
-// chance that a # new IPsec SA could be setup that requires the private key value.
+//# the last IPsec SA that uses the private key value is removed from the SAD and there is no
+//# chance that a new IPsec SA could be setup that requires the private key value.
 //
 // Past the cap the value goes although SAs made from it live on: they need it no more, and no new
 // one will be made from it ("A generation without its private value keeps its SAs and gets no new
@@ -502,8 +502,8 @@ void RekeyCore::settle_device(PeerContext& ctx) {
     // "Only when the new IPsec SAs have been installed …"
     //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4.1
     //# Only when the new IPsec SAs have been installed and the device is prepared to receive on
-    // those # new SAs does it then distribute the new DH public value to the Controller, which
-    // forwards it # to its authorized peers.
+    //# those new SAs does it then distribute the new DH public value to the Controller, which
+    //# forwards it to its authorized peers.
     if (own != nullptr && own->phase == GenerationPhase::kInstalling &&
         (own->awaited == 0 || !params_.rules.install_before_publish)) {
       own->phase = GenerationPhase::kPublishing;
