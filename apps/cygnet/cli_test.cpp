@@ -406,10 +406,28 @@ TEST_F(Cli, PlanOfARefusedDocumentNamesLineColumnAndCure) {
 TEST_F(Cli, PlanWithAFailingTestIsAnError) {
   controller_.on("POST /api/v1/policy/plan",
                  R"({"changes":true,"pairs_added":[],"pairs_removed":[],"devices_touched":[],)"
-                 R"("tests":[{"from":"a","to":"b","expect":"deny","ok":false}],"errors":[]})");
+                 R"("tests":[{"from":"a","to":"b","expect":"deny","ok":false,"reason":"rule 1"}],)"
+                 R"("errors":[{"line":null,"column":null,"message":"a test fails","cure":""}]})");
   const Ran ran = run({"plan", "-f", "-"}, "x");
   EXPECT_EQ(ran.exit, kExitError);
-  EXPECT_TRUE(has(ran.out, "fail  a to b: expected deny")) << ran.out;
+  EXPECT_TRUE(has(ran.out, "fail  a to b: expected deny (rule 1)\n")) << ran.out;
+  EXPECT_EQ(ran.err, "error: -: a test fails\n");
+}
+
+TEST_F(Cli, PlanOfALargeChangeIsSummedUpAndNamesSettings) {
+  std::string pairs;
+  for (int i = 0; i < 50; ++i)
+    pairs += (i > 0 ? ",[\"a\",\"b" : "[\"a\",\"b") + std::to_string(i) + "\"]";
+  controller_.on("POST /api/v1/policy/plan",
+                 R"({"changes":true,"pairs_added":[)" + pairs + R"(],"pairs_added_total":1000,)" +
+                     R"("settings":[{"key":"lifetime","before":"24h","after":"12h"}],)" +
+                     R"("rolls_over_everyone":true})");
+  const Ran ran = run({"plan", "-f", "-"}, "x");
+  EXPECT_TRUE(has(ran.out, "1000 pairs appear:\n  + a - b0\n")) << ran.out;
+  EXPECT_TRUE(has(ran.out,
+                  "  + a - b39\n  ... and 960 more\nSetting lifetime: 24h becomes 12h\n"
+                  "Every device rolls over.\n"))
+      << ran.out;
 }
 
 TEST_F(Cli, ApplyOfARefusedDocumentListsEveryPlace) {
@@ -461,7 +479,7 @@ TEST_F(Cli, DiffComparesLineByLine) {
 
 TEST_F(Cli, TokenCreateShowsTheLineToPaste) {
   controller_.on("POST /api/v1/tokens",
-                 R"({"id":"t1","token":"s","join_line":"cygnet://x/y.s",)"
+                 R"({"id":"t1","token":"s","join_line":"cygnet-agent join cyg1:x/y",)"
                  R"("expires_at":1700086400000})",
                  201);
   const Ran ran = run({"token", "create", "--name", "d1", "--label", "role=hub", "--label", "x=y",
@@ -469,7 +487,7 @@ TEST_F(Cli, TokenCreateShowsTheLineToPaste) {
   EXPECT_EQ(ran.exit, kExitOk) << ran.err;
   EXPECT_EQ(ran.out,
             "Token t1 for d1, ends in 1d 0h. It is shown this once. On the device:\n\n"
-            "  cygnet-agent join cygnet://x/y.s\n");
+            "  cygnet-agent join cyg1:x/y\n");
   EXPECT_EQ(controller_.asked().back(),
             "POST /api/v1/tokens {\"name\":\"d1\",\"labels\":{\"role\":\"hub\",\"x\":\"y\"},"
             "\"ttl\":\"24h\",\"uses\":1}");

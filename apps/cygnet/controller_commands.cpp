@@ -35,7 +35,8 @@ const std::map<std::string, Kind>& kinds() {
          {"ENDPOINTS", "endpoints", true},
          {"ACCEPTED", "accepted_at", true},
          {"CERTIFICATE ENDS", "certificate_not_after", true},
-         {"ACKNOWLEDGED", "acknowledged_cursor", true}},
+         {"ACKNOWLEDGED", "acknowledged_cursor", true},
+         {"SOFTWARE", "software", true}},
         "No devices yet: cygnet token create --name NAME makes a join line.",
         true}},
       {"pairs",
@@ -73,7 +74,8 @@ const std::map<std::string, Kind>& kinds() {
          {"STATE", "state"},
          {"EXPIRES", "expires_at"},
          {"USES LEFT", "uses_left"},
-         {"CREATED", "created_at", true}},
+         {"CREATED", "created_at", true},
+         {"BY", "created_by", true}},
         "No tokens: cygnet token create makes one.",
         false}},
       {"policies",
@@ -186,7 +188,7 @@ int run_token_create(Session& session, const TokenOptions& options) {
         if (const Json& ends = at_path(token, "expires_at"); !ends.is_null()) {
           out += ", ends " + value_text("expires_at", ends, style);
         }
-        out += ". It is shown this once. On the device:\n\n  cygnet-agent join ";
+        out += ". It is shown this once. On the device:\n\n  ";
         return out + bold(value_text("join_line", at_path(token, "join_line"), style), style) +
                "\n";
       });

@@ -25,28 +25,45 @@ std::string pair_text(const Json& pair, const Style& style) {
   return value_text("", pair, style);
 }
 
-std::string pairs_text(const Json& pairs, const char* heading, char mark, const char* colour,
-                       const Style& style) {
+/// `total` may be more than the answer lists.
+std::string pairs_text(const Json& plan, const std::string& key, const char* heading, char mark,
+                       const char* colour, const Style& style) {
+  const Json& pairs = at_path(plan, key);
   if (!pairs.is_array() || pairs.empty()) return {};
-  std::string out = std::to_string(pairs.size()) + (pairs.size() == 1 ? " pair " : " pairs ") +
-                    heading + (pairs.size() == 1 ? "s:\n" : ":\n");
+  const Json& told = at_path(plan, key + "_total");
+  const std::size_t total = told.is_number_unsigned() ? told.get<std::size_t>() : pairs.size();
+  std::string out = std::to_string(total) + (total == 1 ? " pair " : " pairs ") + heading +
+                    (total == 1 ? "s:\n" : ":\n");
   std::size_t listed = 0;
   for (const auto& pair : pairs) {
-    if (listed++ == kListedMax) {
-      out += "  ... and " + std::to_string(pairs.size() - kListedMax) + " more (-o json)\n";
-      break;
-    }
+    if (listed++ == kListedMax) break;
     const std::string line = std::string(1, mark) + " " + pair_text(pair, style);
     out += "  " + (style.colour ? colour + line + "\x1b[0m" : line) + "\n";
   }
+  const std::size_t shown = std::min(pairs.size(), kListedMax);
+  if (total > shown) out += "  ... and " + std::to_string(total - shown) + " more\n";
+  return out;
+}
+
+std::string settings_text(const Json& plan, const Style& style) {
+  std::string out;
+  const Json& settings = at_path(plan, "settings");
+  for (const auto& setting : settings.is_array() ? settings : Json::array()) {
+    out += "Setting " + value_text("", at_path(setting, "key"), style) + ": " +
+           value_text("", at_path(setting, "before"), style) + " becomes " +
+           value_text("", at_path(setting, "after"), style) + "\n";
+  }
+  if (at_path(plan, "rolls_over_everyone") == true) out += "Every device rolls over.\n";
   return out;
 }
 
 bool failed(const Json& test) { return at_path(test, "ok") == false; }
 
 std::string plan_text(const Json& plan, const Style& style) {
-  std::string out = pairs_text(at_path(plan, "pairs_added"), "appear", '+', "\x1b[32m", style) +
-                    pairs_text(at_path(plan, "pairs_removed"), "vanish", '-', "\x1b[31m", style);
+  std::string out = pairs_text(plan, "pairs_added", "appear", '+', "\x1b[32m", style) +
+                    pairs_text(plan, "pairs_removed", "vanish", '-', "\x1b[31m", style) +
+                    pairs_text(plan, "pairs_changed", "change", '~', "\x1b[33m", style) +
+                    settings_text(plan, style);
   if (const Json& touched = at_path(plan, "devices_touched");
       touched.is_array() && !touched.empty()) {
     out += "Devices touched: " + std::to_string(touched.size());
@@ -61,7 +78,12 @@ std::string plan_text(const Json& plan, const Style& style) {
       if (!failed(test)) continue;
       out += "  " + coloured("fail", style) + "  " + value_text("", at_path(test, "from"), style) +
              " to " + value_text("", at_path(test, "to"), style) + ": expected " +
-             value_text("", at_path(test, "expect"), style) + "\n";
+             value_text("", at_path(test, "expect"), style);
+      if (const Json& reason = at_path(test, "reason");
+          reason.is_string() && !reason.get<std::string>().empty()) {
+        out += " (" + printable(reason.get<std::string>()) + ")";
+      }
+      out += "\n";
     }
   }
   return out;
@@ -74,10 +96,10 @@ bool print_errors(Session& session, const Json& plan, const std::string& file) {
   auto& err = session.surroundings().err;
   if (!session.for_people()) return true;
   for (const auto& one : errors) {
-    err << "error: " << file << ":" << at_path(one, "line").dump() << ":"
-        << at_path(one, "column").dump() << ": "
+    err << "error: " << place_of(one, file) << ": "
         << value_text("", at_path(one, "message"), session.style()) << '\n';
-    if (const Json& cure = at_path(one, "cure"); cure.is_string() && !cure.empty()) {
+    if (const Json& cure = at_path(one, "cure");
+        cure.is_string() && !cure.get<std::string>().empty()) {
       err << "  next  " << printable(cure.get<std::string>()) << '\n';
     }
   }

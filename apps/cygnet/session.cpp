@@ -214,14 +214,21 @@ int Session::report_problem(unsigned status, const std::string& body, const std:
   }
   const Json& errors = at_path(*problem, "errors");
   for (const auto& one : errors.is_array() ? errors : Json::array()) {
-    err << "  " << (source.empty() ? "policy" : source) << ":" << at_path(one, "line").dump() << ":"
-        << at_path(one, "column").dump() << ": " << member_text(one, "message") << '\n';
+    err << "  " << place_of(one, source) << ": " << member_text(one, "message") << '\n';
     if (const auto cure = member_text(one, "cure"); !cure.empty()) err << "      " << cure << '\n';
   }
   if (const auto cure = member_text(*problem, "cure"); !cure.empty()) {
     err << "  next  " << cure << '\n';
   }
   return exit_of_status(status);
+}
+
+std::string place_of(const Json& error, const std::string& source) {
+  std::string place = source.empty() ? "policy" : source;
+  if (const Json& line = at_path(error, "line"); line.is_number()) {
+    place += ":" + line.dump() + ":" + at_path(error, "column").dump();
+  }
+  return place;
 }
 
 Result<std::string> read_input(const std::string& path, std::istream& in) {

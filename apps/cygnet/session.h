@@ -90,7 +90,10 @@ class Session {
   Duration timeout_{};
 };
 
-/// "a file's content", or standard input for "-".
+/// "mesh.yaml:3:5" from an entry of `errors`; without a line when the answer gives none.
+[[nodiscard]] std::string place_of(const rt::Json& error, const std::string& source);
+
+/// A file's content, or standard input for "-".
 [[nodiscard]] Result<std::string> read_input(const std::string& path, std::istream& in);
 
 }  // namespace cygnet::cli

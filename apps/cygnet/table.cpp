@@ -18,8 +18,8 @@ bool ends_with(std::string_view text, std::string_view end) {
 }
 
 bool is_time_key(std::string_view key) {
-  return ends_with(key, "_at") || ends_with(key, "_not_after") || key == "last_seen" ||
-         key == "since" || key == "time";
+  return ends_with(key, "_at") || ends_with(key, "_at_ms") || ends_with(key, "_not_after") ||
+         key == "last_seen" || key == "since" || key == "time";
 }
 
 /// Characters, not octets: continuation octets of UTF-8 take no room.
