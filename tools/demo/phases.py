@@ -103,11 +103,11 @@ class Phases:
                 self.mesh.cygnet("rekey", n)
         self.await_rekeyed(before, names)
         hold = self.mesh.ctl("GET", "/api/v1/test/hold-relay")
-        window.extra["held_publishes"] = hold.get("held", 0)
+        window.extra["held_publishes"] = hold["publishes"]
         self.await_settled("the old pairs drained")
         status = {d.name: self.mesh.agent_status(d) for d in self.mesh.devices}
         most = {n: status[n]["sa_pairs_per_peer_max"] for n in names}
-        window.extra["crossed"] = hold.get("held", 0) >= len(names) and all(v >= 4 for v in most.values())
+        window.extra["crossed"] = not hold["held"] and hold["publishes"] >= len(names) and all(v >= 4 for v in most.values())
         self.close(window)
 
     def controller_down(self):

@@ -236,6 +236,12 @@ void Api::test_verbs(rt::HttpServer& server) {
               }
               answer(reply, controller_.hold_relay(static_cast<std::size_t>(publishes)));
             });
+  server.on("GET", "/api/v1/test/hold-relay", [this](const Request&, rt::Responder reply) {
+    Json out;
+    out["held"] = controller_.core().relay_held();
+    out["publishes"] = controller_.core().held_publishes();
+    reply.json(rt::dump_json(out));
+  });
   server.on("POST", "/api/v1/test/release-relay",
             [this, answer](const Request&, rt::Responder reply) {
               answer(reply, controller_.release_relay());

@@ -147,6 +147,8 @@ class Core {
   void hold_relay(std::size_t publishes);
   void release_relay();
   [[nodiscard]] bool relay_held() const { return held_; }
+  /// Publishes that became durable while the relay was held the last time.
+  [[nodiscard]] std::size_t held_publishes() const { return held_publishes_; }
 
   // ---- Outputs.
 
@@ -379,6 +381,7 @@ class Core {
   Counters counters_;
   bool held_ = false;
   std::size_t held_until_publishes_ = 0;
+  std::size_t held_publishes_ = 0;
   bool draining_ = false;
   bool policy_applying_ = false;
 };

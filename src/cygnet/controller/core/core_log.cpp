@@ -179,6 +179,7 @@ void Core::operator_done(RequestId request, Status status) {
 
 void Core::hold_relay(std::size_t publishes) {
   held_ = true;
+  held_publishes_ = 0;
   held_until_publishes_ = publishes;
 }
 

@@ -205,6 +205,7 @@ void Core::publish_done(DeviceIndex device, const Status& status, Position at, T
     known.high_water = counter;
     keep_generation(known, device, std::make_shared<const proto::Dim>(publishing.dim.dim));
     // durable -> fan out -> acknowledge, in that order
+    if (held_) ++held_publishes_;
     if (held_ && held_until_publishes_ > 0 && --held_until_publishes_ == 0) release_relay();
     relay_->set_dim(device,
                     RelayedDim{std::make_shared<const Bytes>(std::move(publishing.dim.octets)),
