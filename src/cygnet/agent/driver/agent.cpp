@@ -166,7 +166,7 @@ Status Agent::make_link() {
 void Agent::start() {
   rt::log_info("agent starts", {{"device", mesh_.device.value()},
                                 {"backend", features_.name},
-                                {"boot", core_->rekey().device_status().boot_count}});
+                                {"boot", journal_->record().boot_count}});
   event([](AgentCore& core, Now now) { return core.start(now); });
   link_->start();
   refresh_timer_.arm_after(kRefreshEvery, [this] { with_data_plane([](const DataPlaneView&) {}); });

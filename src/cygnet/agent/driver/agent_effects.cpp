@@ -312,7 +312,9 @@ void Agent::run(Observed& effect) {
   if (!rt::log_enabled(rt::LogLevel::kDebug)) return;
   const auto& what = effect.what;
   const auto view = what.peer ? core_->view(*what.peer) : std::nullopt;
-  const std::string line = proto::rekey::to_text(proto::rekey::Effect(what), {});
+  proto::rekey::GenerationNames names;
+  if (what.peer) names.peers[*what.peer] = 'b';
+  const std::string line = proto::rekey::to_text(proto::rekey::Effect(what), names);
   rt::log_debug(rt::trim(line), {{"peer", view ? view->device.value() : std::string()}});
 }
 
