@@ -74,21 +74,17 @@ void OutboundPath::transmit_user(Peer& peer, std::uint32_t slot, const InnerPack
 
 void OutboundPath::transmit(Peer& peer, SaPair& pair, OutboundSa& sa, const Packet& packet,
                             const OuterAddress& to) {
-  // RFC 4303 section 3.3.3: "the sender MUST NOT send a packet on an SA if doing so would cause
-  // the sequence number to cycle".
-  if (sa.last_sequence >= sa.format.last_sequence()) {
-    return drop_slot(packet.slot, EspDrop::kSeqOverflow);
-  }
-  const std::uint64_t sequence = ++sa.last_sequence;
+  const auto sequence = take_sequence(sa);
+  if (!sequence) return drop_slot(packet.slot, EspDrop::kSeqOverflow);
   const std::size_t offset = kHeadroom - sa.format.header_length();
   const auto sealed = esp::seal_in_place(
-      sa.format, *sa.cipher, {sa.spi.value(), sequence, sa.iv.next(sequence), packet.next_header},
+      sa.format, *sa.cipher, {sa.spi.value(), *sequence, sa.iv.next(*sequence), packet.next_header},
       sender_.pool()[packet.slot].subspan(offset), packet.length);
   if (!sealed) return drop_slot(packet.slot, sealed.error());
   ++sa.counters.packets;
   sa.counters.octets += packet.length;
   if (packet.user) ++sa.counters.user_packets;
-  state_.check_soft_limit(pair, sequence, sa.format.last_sequence());
+  state_.check_soft_limit(pair, *sequence, sa.format.last_sequence());
   peer.last_sent = state_.now;
   QueuedDatagram datagram;
   datagram.slot = packet.slot;

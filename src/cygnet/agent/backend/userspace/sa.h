@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -47,6 +48,13 @@ struct OutboundSa {
   std::uint64_t last_sequence = 0;  ///< of the newest packet sent; never goes back
   SaCounters counters;
 };
+
+/// The next sequence number, which is used up by asking; nullopt when the SA has sent its last
+/// (RFC 4303 section 3.3.3: the counter must never be allowed to cycle).
+[[nodiscard]] inline std::optional<std::uint64_t> take_sequence(OutboundSa& sa) {
+  if (sa.last_sequence >= sa.format.last_sequence()) return std::nullopt;
+  return ++sa.last_sequence;
+}
 
 /// One SA pair (l, r) with all its lanes. Either direction may be gone (drained, removed).
 struct SaPair {

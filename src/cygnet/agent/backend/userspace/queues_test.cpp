@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// What waits, and what is told seldom.
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "cygnet/agent/backend/userspace/buffer_pool.h"
+#include "cygnet/agent/backend/userspace/hold_queue.h"
+#include "cygnet/agent/backend/userspace/key_export.h"
+#include "cygnet/agent/backend/userspace/mailbox.h"
+#include "cygnet/agent/backend/userspace/rate_gate.h"
+#include "cygnet/agent/backend/userspace/unknown_spis.h"
+
+namespace cygnet::agent::userspace {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+Timestamp at(milliseconds t) { return Timestamp(t); }
+
+TEST(HoldQueue, GivesPacketsBackInOrder) {
+  HoldQueue queue;
+  EXPECT_EQ(queue.push(at(milliseconds(1)), Bytes{1}), 0U);
+  EXPECT_EQ(queue.push(at(milliseconds(2)), Bytes{2}), 0U);
+  EXPECT_EQ(queue.pop(), Bytes{1});
+  EXPECT_EQ(queue.pop(), Bytes{2});
+  EXPECT_EQ(queue.pop(), std::nullopt);
+}
+
+TEST(HoldQueue, DropsTheOldestForLackOfRoom) {
+  HoldQueue queue;
+  for (std::size_t i = 0; i < HoldQueue::kMaxPackets; ++i) {
+    EXPECT_EQ(queue.push(at(milliseconds(1)), Bytes{static_cast<std::uint8_t>(i)}), 0U);
+  }
+  EXPECT_EQ(queue.push(at(milliseconds(2)), Bytes{200}), 1U);
+  EXPECT_EQ(queue.size(), HoldQueue::kMaxPackets);
+  EXPECT_EQ(queue.pop(), Bytes{1});
+}
+
+TEST(HoldQueue, DropsWhatIsOlderThanASecond) {
+  HoldQueue queue;
+  EXPECT_EQ(queue.push(at(milliseconds(0)), Bytes{1}), 0U);
+  EXPECT_EQ(queue.push(at(milliseconds(500)), Bytes{2}), 0U);
+  EXPECT_EQ(queue.expire(at(milliseconds(1000))), 0U);
+  EXPECT_EQ(queue.expire(at(milliseconds(1001))), 1U);
+  EXPECT_EQ(queue.push(at(milliseconds(1600)), Bytes{3}), 1U);
+  EXPECT_EQ(queue.pop(), Bytes{3});
+  EXPECT_EQ(queue.push(at(milliseconds(1700)), Bytes{4}), 0U);
+  EXPECT_EQ(queue.clear(), 1U);
+  EXPECT_TRUE(queue.empty());
+}
+
+TEST(RateGate, PassesAtOnceAndThenOncePerInterval) {
+  RateGate gate;
+  EXPECT_TRUE(gate.pass(at(milliseconds(0)), seconds(1)));
+  EXPECT_FALSE(gate.pass(at(milliseconds(999)), seconds(1)));
+  EXPECT_TRUE(gate.pass(at(milliseconds(1000)), seconds(1)));
+  EXPECT_FALSE(gate.pass(at(milliseconds(1001)), seconds(1)));
+}
+
+TEST(RateBudget, PassesSoManyPerInterval) {
+  RateBudget budget(2, seconds(1));
+  EXPECT_TRUE(budget.pass(at(milliseconds(0))));
+  EXPECT_TRUE(budget.pass(at(milliseconds(10))));
+  EXPECT_FALSE(budget.pass(at(milliseconds(20))));
+  EXPECT_TRUE(budget.pass(at(milliseconds(1000))));
+}
+
+TEST(UnknownSpis, TellsTheFirstAtOnceThenSumsUp) {
+  UnknownSpis spis;
+  UdpEndpoint source;
+  spis.add(0x1000, source);
+  auto told = spis.take(at(milliseconds(5000)));
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_EQ(told[0].spi, 0x1000U);
+  EXPECT_EQ(told[0].count, 1U);
+  for (int i = 0; i < 100; ++i) spis.add(0x1000, source);
+  source.port = 9;
+  spis.add(0x2000, source);
+  EXPECT_TRUE(spis.take(at(milliseconds(5999))).empty());
+  EXPECT_TRUE(spis.pending());
+  told = spis.take(at(milliseconds(6000)));
+  ASSERT_EQ(told.size(), 2U);
+  EXPECT_EQ(told[0].count, 100U);
+  EXPECT_EQ(told[1].source.port, 9);
+  EXPECT_FALSE(spis.pending());
+}
+
+TEST(UnknownSpis, AFloodOfDifferentSpisIsBoundedAndLosesNoCount) {
+  UnknownSpis spis;
+  for (std::uint32_t i = 0; i < 100000; ++i) spis.add(0x1000 + i, {});
+  std::uint64_t sum = 0;
+  const auto told = spis.take(at(milliseconds(1)));
+  EXPECT_EQ(told.size(), UnknownSpis::kMaxTracked);
+  for (const auto& report : told) sum += report.count;
+  EXPECT_EQ(sum, 100000U);
+}
+
+TEST(Mailbox, KeepsTheOrderOfEachSender) {
+  Mailbox mailbox;
+  std::vector<int> seen;
+  std::thread other([&] {
+    for (int i = 0; i < 1000; ++i) mailbox.post([&seen, i] { seen.push_back(i); });
+  });
+  int done = 0;
+  while (done < 1000) {
+    for (auto& command : mailbox.take()) {
+      command();
+      ++done;
+    }
+  }
+  other.join();
+  for (int i = 0; i < 1000; ++i) ASSERT_EQ(seen[static_cast<std::size_t>(i)], i);
+}
+
+TEST(BufferPool, GivesEachSlotOnce) {
+  BufferPool pool(3);
+  const auto a = pool.acquire();
+  const auto b = pool.acquire();
+  const auto c = pool.acquire();
+  ASSERT_TRUE(a && b && c);
+  EXPECT_EQ(pool.acquire(), std::nullopt);
+  EXPECT_NE(pool[*a].data(), pool[*b].data());
+  pool[*a][BufferPool::kSlotSize - 1] = 1;
+  pool[*b][0] = 2;
+  EXPECT_EQ(pool[*a][BufferPool::kSlotSize - 1], 1);
+  pool.release(*b);
+  EXPECT_EQ(pool.acquire(), b);
+}
+
+TEST(KeyExport, ExistsInTestBuildsOnly) {
+  EXPECT_TRUE(export_keys("", {}).has_value());
+  if (!kInsecureKeyExport) {
+    const Status status = export_keys("keys", {});
+    ASSERT_FALSE(status.has_value());
+    EXPECT_EQ(status.error().code, kErrKeyExport);
+  }
+}
+
+}  // namespace
+}  // namespace cygnet::agent::userspace
