@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "session.h"
 
+#include <filesystem>
 #include <istream>
 #include <iterator>
 #include <ostream>
@@ -74,7 +75,11 @@ std::string Session::socket_of(Daemon daemon) const {
   }
   if (!options_.socket.empty()) return options_.socket;
   if (!options_.state.empty()) return options_.state + "/cygnetd.sock";
-  return surroundings_.variable("CYGNETD_SOCKET").value_or(kControllerSocket);
+  if (auto named = surroundings_.variable("CYGNETD_SOCKET")) return *named;
+  std::error_code ignored;
+  const bool in_state = !std::filesystem::exists(kControllerSocket, ignored) &&
+                        std::filesystem::exists(kControllerStateSocket, ignored);
+  return in_state ? kControllerStateSocket : kControllerSocket;
 }
 
 bool Session::located(Daemon daemon) const {

@@ -19,6 +19,8 @@ enum class Daemon { kController, kAgent };
 enum class Output { kTable, kWide, kJson, kYaml };
 
 inline constexpr const char* kControllerSocket = "/run/cygnet/cygnetd.sock";
+/// Where a cygnetd without `api.socket` listens: in its default state directory.
+inline constexpr const char* kControllerStateSocket = "/var/lib/cygnet/controller/cygnetd.sock";
 inline constexpr const char* kAgentSocket = "/run/cygnet/agent.sock";
 
 struct Options {
