@@ -3,6 +3,7 @@
 """What users and attackers get wrong: each gets words that name the thing and the cure, and nothing changes."""
 import json
 import os
+import pathlib
 import shutil
 import signal
 import unittest
@@ -16,22 +17,24 @@ class BadInput(MeshTest):
     def token(self, *args):
         return json.loads(self.mesh.cygnet("-o", "json", "token", "create", *args).stdout)["join_line"].split()[-1]
 
-    def join(self, device, line, state):
-        return self.mesh.command("cygnet-agent", "join", line, "--state", os.path.join(self.lab.dir, state), ns=device.ns,
-                                 check=False)
+    def join(self, device, line, state, *more):
+        return self.mesh.command("cygnet-agent", "join", line, "--state", os.path.join(self.lab.dir, state), *more,
+                                 ns=device.ns, check=False)
 
     def test_tokens(self):
         self.start_controller()
         a, b = self.mesh.devices
-        good = self.token("--name", "d1")
-        self.assertEqual(self.join(a, good, "one").returncode, 0)
+        good = self.token("--label", "role=site")
+        self.assertEqual(self.join(a, good, "one", "--name", "d1").returncode, 0)
         with self.subTest("a used token"):
-            text = self.refused(self.join(a, good, "two"), "token")
+            text = self.refused(self.join(b, good, "two", "--name", "d2"), "token", "used")
             self.assertIn("token create", text)
+        with self.subTest("a name that is taken"):
+            self.refused(self.join(b, self.token("--name", "d1"), "two"), "d1", "another key")
         with self.subTest("a forged token"):
-            head, _, secret = self.token("--name", "d2").rpartition(".")
-            forged = head + "." + ("0" if secret[0] != "0" else "1") + secret[1:]
-            self.refused(self.join(b, forged, "three"), "token")
+            parts = self.token("--name", "d2").split("/")
+            parts[3] = ("0" if parts[3][0] != "0" else "1") + parts[3][1:]
+            self.refused(self.join(b, "/".join(parts), "three"), "token")
         with self.subTest("a torn line"):
             self.refused(self.join(b, good[: len(good) // 2], "four"), "join line")
         with self.subTest("another controller's fingerprint"):
@@ -39,15 +42,17 @@ class BadInput(MeshTest):
             parts = line.split("/")
             at = next(i for i, p in enumerate(parts) if len(p) == 64)
             parts[at] = "00" * 32
-            self.refused(self.join(b, "/".join(parts), "five"), "fingerprint")
+            self.refused(self.join(b, "/".join(parts), "five"), "CA", "join line")
         with self.subTest("an expired token"):
-            line = self.token("--name", "d2", "--ttl", "1s")
-            expired = lambda: "expired" in (lambda d: d.stdout + d.stderr)(self.join(b, line, "six")) or None
-            # A token that has not expired yet is used up by the first try, so only look after its time.
-            self.lab.wait("the token's end", lambda: all(t["state"] != "valid" for t in [
-                t for t in json.loads(self.mesh.cygnet("-o", "json", "get", "tokens").stdout)["items"]
-                if t["id"] in line]), 5)
-            self.assertTrue(expired())
+            made = json.loads(self.mesh.cygnet("-o", "json", "token", "create", "--name", "d2", "--ttl", "1s").stdout)
+
+            def state():
+                items = json.loads(self.mesh.cygnet("-o", "json", "get", "tokens").stdout)["items"]
+                return next(t["state"] for t in items if t["id"] == made["id"])
+
+            # A token that has not expired yet would be used up by a first try, so only look after its time.
+            self.lab.wait("the token's end", lambda: state() == "expired", 10)
+            self.refused(self.join(b, made["join_line"].split()[-1], "six"), "expired", "token create")
         with self.subTest("nobody was enrolled by any of it"):
             names = {d["name"].split(".")[0] for d in json.loads(self.mesh.cygnet("-o", "json", "get", "devices").stdout)["items"]
                      if d["state"] != "pending"}
@@ -56,7 +61,7 @@ class BadInput(MeshTest):
     def test_policy_files(self):
         path = self.start_controller()
         before = json.loads(self.mesh.cygnet("-o", "json", "get", "policies").stdout)
-        good = open(path).read()
+        good = pathlib.Path(path).read_text()
         cases = {
             "unknown key, with the nearest": (good.replace("rules:", "rulez:"), ("rulez", "rules")),
             "overlap without priority": (good.replace("10.77.2.0/24", "10.77.1.0/24"), ("10.77.1.0/24", "priority")),
@@ -100,7 +105,7 @@ class BadInput(MeshTest):
                                                "print('held',flush=True);signal.pause()"], ns=b.ns)
             self.lab.wait("the port to be held", lambda: "held" in holder.tail(), 10)
             done = self.mesh.command("cygnet-agent", "run", "--state", b.state, "--api-socket", b.socket, ns=b.ns, check=False)
-            text = self.refused(done, "4500", "--esp-port")
+            text = self.refused(done, "4500", "another port")
             self.assertIn(str(holder.pid), text)
         with self.subTest("nothing was disturbed"):
             self.assertTrue(self.mesh.controller.alive() and a.agent.alive())
@@ -119,7 +124,7 @@ class BadInput(MeshTest):
     def test_a_full_disk_refuses_publishes_and_keeps_serving(self):
         state = os.path.join(self.lab.dir, "small")
         os.makedirs(state)
-        self.lab.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", state])
+        self.lab.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", state])
         self.addCleanup(lambda: self.lab.run(["umount", "-l", state], check=False))
         self.mesh.controller_state = os.path.join(state, "controller")
         self.start_all()

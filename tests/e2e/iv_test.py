@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """No (SPI, IV) pair comes twice: removal, return, roll-back, flush, restart and rekeys, all under traffic."""
 import os
+import pathlib
 import signal
 import unittest
 
@@ -29,7 +30,7 @@ class NoIvTwice(MeshTest):
     def test_no_spi_and_iv_twice(self):
         tcpdump, path = self.capture()
         self.start_all()
-        policy = open(os.path.join(self.lab.dir, "mesh.yaml")).read()
+        policy = pathlib.Path(self.lab.dir, "mesh.yaml").read_text()
         self.start_traffic()
         a, b, c = self.mesh.devices
         without = policy.replace("rules:", "rules:\n  - {from: name=d1, to: name=d2, action: deny}")

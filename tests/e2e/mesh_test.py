@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A mesh comes up with the commands a user types, and each command answers."""
 import json
+import pathlib
 import unittest
 
 from support import MeshTest
@@ -36,7 +37,7 @@ class MeshComesUp(MeshTest):
             self.assertEqual(self.mesh.cygnet("plan", "-f", path).returncode, 0)
             with open(path, "a") as f:
                 f.write("")
-            text = open(path).read().replace("rules:", "rules:\n  - {from: name=d3, to: name=d1, action: deny}").replace(
+            text = pathlib.Path(path).read_text().replace("rules:", "rules:\n  - {from: name=d3, to: name=d1, action: deny}").replace(
                 "{from: d1, to: d3, expect: allow}", "{from: d1, to: d3, expect: deny}")
             with open(path, "w") as f:
                 f.write(text)

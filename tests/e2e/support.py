@@ -79,7 +79,7 @@ class MeshTest(unittest.TestCase):
     def capture(self, name="underlay"):
         """Starts tcpdump on the router; stop() it, then read the returned path."""
         path = os.path.join(self.lab.dir, f"{name}.pcap")
-        process = self.lab.start(f"tcpdump-{name}", ["tcpdump", "-i", "any", "-Q", "in", "-s", "0", "-U", "-n", "-Z", "root",
+        process = self.lab.start(f"tcpdump-{name}", ["tcpdump", "-i", "any", "-Q", "in", "-s", "0", "--immediate-mode", "-U", "-n", "-Z", "root",
                                                      "-w", path], ns=self.mesh.router)
         self.lab.wait("the capture", lambda: os.path.exists(path) and os.path.getsize(path) >= 24, 10, watch=[process])
         return process, path

@@ -56,8 +56,12 @@ class Mesh:
 
     def _host(self, name, subnet):
         ns = self.lab.namespace(name)
-        self.lab.veth(ns, "up0", [f"198.18.{subnet}.2/24"], self.router, f"to-{name}", [f"198.18.{subnet}.1/24"])
+        v6 = f"2001:db8:{subnet:x}::"
+        self.lab.veth(ns, "up0", [f"198.18.{subnet}.2/24", v6 + "2/64"],
+                      self.router, f"to-{name}", [f"198.18.{subnet}.1/24", v6 + "1/64"])
         self.lab.ip(ns, "route", "add", "default", "via", f"198.18.{subnet}.1")
+        # A way out for both families: without it nothing could leave in clear whatever went wrong.
+        self.lab.ip(ns, "-6", "route", "add", "default", "via", v6 + "1")
         return ns
 
     def _behind_nat(self, number):

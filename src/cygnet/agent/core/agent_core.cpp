@@ -365,6 +365,11 @@ Effects AgentCore::on_rekey_ordered(rekey::RekeyCause cause, Now now) {
   return finish(now);
 }
 
+Effects AgentCore::on_counters_unknown(Now now) {
+  feed(rekey::CountersUnknown{}, now);
+  return finish(now);
+}
+
 Effects AgentCore::on_certificate_renewed(crypto::Certificate certificate,
                                           std::vector<crypto::Certificate> trust, Now now) {
   identity_.certificate = std::move(certificate);

@@ -103,6 +103,9 @@ class AgentCore {
   [[nodiscard]] Effects on_publish_status(const PublishStatus& status, Now now);
   [[nodiscard]] Effects on_missing_newest(const proto::DeviceName& peer, Now now);
   [[nodiscard]] Effects on_rekey_ordered(proto::rekey::RekeyCause cause, Now now);
+  /// All SAs were dropped by hand, or their counters are not certain: they go, and the device rolls
+  /// over (Install once: nothing is ever made again).
+  [[nodiscard]] Effects on_counters_unknown(Now now);
   [[nodiscard]] Effects on_certificate_renewed(crypto::Certificate certificate,
                                                std::vector<crypto::Certificate> trust, Now now);
 

@@ -199,6 +199,11 @@ void Agent::order_rekey() {
   link_->hurry();
 }
 
+void Agent::flush() {
+  event([](AgentCore& core, Now now) { return core.on_counters_unknown(now); });
+  link_->hurry();
+}
+
 Status Agent::confirm_key(const proto::DeviceName& peer, const crypto::Sha256& spki) {
   if (!core_->find(peer)) {
     return fail(kErrUnknownPeer, "the controller never told of " + peer.value(), {},

@@ -90,6 +90,8 @@ class Agent final : public BackendEvents {
 
   // ---- For the local interface ----
   void order_rekey();
+  /// Drops every SA and rolls over, as after a loss of the data plane's state.
+  void flush();
   [[nodiscard]] Status confirm_key(const proto::DeviceName& peer, const crypto::Sha256& spki);
   /// Probes through the tunnel. `done` is called once, after the last reply or its deadline.
   void ping(proto::PeerId peer, std::uint32_t count, Duration interval,

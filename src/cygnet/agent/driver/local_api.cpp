@@ -86,6 +86,10 @@ void LocalApi::routes() {
                                    : Json(proto::to_string(status.generations.back().counter))}}),
                202);
   });
+  server_->on("POST", "/api/v1/flush", [this](const rt::HttpRequest&, rt::Responder reply) {
+    agent_.flush();
+    reply.json(R"({"flushed":true})", 202);
+  });
   server_->on("POST", "/api/v1/confirm-key",
               [this](const rt::HttpRequest& request, rt::Responder reply) {
                 confirm_key(request, std::move(reply));
