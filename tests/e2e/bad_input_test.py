@@ -130,11 +130,10 @@ class BadInput(MeshTest):
         self.start_all()
         a, b = self.mesh.devices
         filler = os.path.join(state, "filler")
-        with open(filler, "wb") as f:
+        with open(filler, "wb", buffering=0) as f:
             try:
                 while True:
                     f.write(bytes(4096))
-                    f.flush()
             except OSError:
                 pass
         before = self.mesh.agent_status(a)["generation"]["counter"]
