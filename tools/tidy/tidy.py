@@ -23,7 +23,7 @@ MAY_INCLUDE = {
     "proto": {"base", "crypto", "proto/ids"},
     "esp": {"base", "crypto", "proto/ids"},
     "rt": {"base", "crypto"},
-    "wire": {"base"},
+    "wire": {"base", "crypto"},
     "debug": {"base", "crypto", "proto", "proto/ids", "esp"},
     "agent/backend/api": {"base", "crypto", "proto", "proto/ids"},
     "agent/core": {"base", "crypto", "proto", "proto/ids", "proto/rekey", "agent/backend/api"},
@@ -31,7 +31,7 @@ MAY_INCLUDE = {
     "agent/link": {"base", "crypto", "proto", "proto/ids", "proto/rekey", "rt", "wire", "agent/core", "agent/backend/api"},
     "agent/driver": {"base", "crypto", "proto", "proto/ids", "proto/rekey", "rt", "wire", "agent/core", "agent/link",
                      "agent/backend/api", "agent/backend"},
-    "controller/core": {"base", "crypto", "proto", "proto/ids", "controller/policy"},
+    "controller/core": {"base", "crypto", "proto", "proto/ids", "wire", "controller/policy"},
     "controller/policy": {"base", "crypto", "proto", "proto/ids", "controller/core"},
     "controller/store": {"base", "crypto", "proto", "proto/ids", "rt", "controller/core", "controller/policy"},
     "controller/session": {"base", "crypto", "proto", "proto/ids", "rt", "wire", "controller/core", "controller/policy", "controller/store"},
@@ -41,7 +41,11 @@ MAY_INCLUDE = {
                           "controller/store", "controller/session", "controller/api"},
     "sim": set(LAYERS) - {"rt"},
 }
-PURE = {"base", "crypto", "proto/ids", "proto/rekey", "proto", "esp", "debug", "agent/core", "controller/core"}
+PURE = {"base", "crypto", "proto/ids", "proto/rekey", "proto", "esp", "agent/core", "controller/core"}
+# Headers of plain values that a lower layer may name although they stand beside an engine: the core
+# asks for writes, and these say what a write is.
+VALUE_HEADERS = {("controller/core", "cygnet/controller/store/records.h"),
+                 ("controller/core", "cygnet/controller/store/write_batch.h")}
 
 # (pattern, where it is banned, message with the replacement)
 BANNED = [
@@ -53,7 +57,7 @@ BANNED = [
     (r"_clock::now\(|\bgettimeofday\(|\bclock_gettime\(|\btime\(nullptr\)", "pure", "time is passed in: take a Timestamp"),
     (r"\bgetenv\(", "pure", "configuration is passed in"),
     (r"std::cout|std::cerr|\bprintf\(", "pure", "pure code does not print: return an Error or an event"),
-    (r"\brand\(|std::mt19937|std::random_device", "src", "use crypto::Random, passed in"),
+    (r"\brand\(|std::mt19937|std::random_device", "shipped", "use crypto::Random, passed in"),
     (r"sleep_for|\busleep\(|\bsleep\(|nanosleep\(", "src", "wait for an event with a deadline"),
     (r"#include <openssl/", "not-crypto", "OpenSSL headers only in crypto/*.cpp and rt/tls*.cpp"),
     (r"\b(strcpy|strcat|sprintf|gets|alloca)\s*\(", "src", "use std::string or std::span"),
@@ -62,6 +66,7 @@ BANNED = [
     (r"GTEST_SKIP|\bDISABLED_", "all", "no test is skipped in silence: make it run or fail"),
 ]
 LINES_MAX = 700
+TEST_LINES_MAX = 800  # tables of cases are long without being complicated
 COLUMNS_MAX = 100
 
 
@@ -76,7 +81,8 @@ def layer_of(path):
 
 
 def is_test(path):
-    return path.endswith("_test.cpp") or "/testing/" in path or path.startswith("tests/")
+    name = os.path.basename(path)
+    return name.endswith("_test.cpp") or "test_support" in name or "/e2e/" in path or path.startswith(("tests/", "tools/"))
 
 
 def check_includes(path, text, found):
@@ -94,13 +100,15 @@ def check_includes(path, text, found):
             target = layer_of("src/" + match.group(1))
         if target is None:
             found(path, number, f"{match.group(1)} is in no layer")
-        elif target != layer and target not in MAY_INCLUDE[layer] and not is_test(path):
+        elif target != layer and target not in MAY_INCLUDE[layer] and not is_test(path) and (layer, match.group(1)) not in VALUE_HEADERS:
             found(path, number, f"{layer} may not include {target} ({match.group(1)}): move the decision or the type")
 
 
 def banned_here(where, path):
     if where == "all":
         return path.startswith(("src/", "apps/", "tests/", "tools/", "bench/", "proto/"))
+    if where == "shipped":
+        return path.startswith(("src/", "apps/")) and not is_test(path)
     if where == "src":
         return path.startswith(("src/", "apps/")) or (is_test(path))
     if where == "pure":
@@ -127,8 +135,9 @@ def check_file(path, text, found):
     if not lines or not any("SPDX-License-Identifier: Apache-2.0" in line for line in lines[:3]):
         found(path, 1, "has no SPDX line: start the file with SPDX-License-Identifier: Apache-2.0")
     if path.endswith((".h", ".cpp")):
-        if len(lines) > LINES_MAX:
-            found(path, len(lines), f"has {len(lines)} lines, more than {LINES_MAX}: is it one idea?")
+        limit = TEST_LINES_MAX if is_test(path) else LINES_MAX
+        if len(lines) > limit:
+            found(path, len(lines), f"has {len(lines)} lines, more than {limit}: is it one idea?")
         code = strip_comments(text)
         # The include rules need the quoted names; everything else looks at code only.
         with_includes = "\n".join(a if a.startswith("#include") else b for a, b in zip(lines, code.splitlines() + [""] * len(lines)))

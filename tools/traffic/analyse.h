@@ -18,15 +18,15 @@ struct Phase {
   std::uint64_t end_ns = 0;
   /// Count each direction from its first received datagram (nothing has passed before).
   bool from_first_received = false;
-  std::uint64_t mark_ns = 0;        ///< 0: none; an instant to measure recovery from
-  std::uint64_t quiet_after_ns = 0; ///< 0: none; receptions later than this are counted apart
+  std::uint64_t mark_ns = 0;         ///< 0: none; an instant to measure recovery from
+  std::uint64_t quiet_after_ns = 0;  ///< 0: none; receptions later than this are counted apart
 };
 
 struct Direction {
   std::uint32_t from = 0;
   std::uint32_t to = 0;
   std::uint64_t sent = 0;
-  std::uint64_t received = 0;    ///< distinct datagrams of those sent in the phase
+  std::uint64_t received = 0;  ///< distinct datagrams of those sent in the phase
   std::uint64_t lost = 0;
   std::uint64_t duplicated = 0;
   std::uint64_t before_first = 0;  ///< sent in the phase before the first one that arrived

@@ -41,9 +41,9 @@ int run_command(const std::vector<std::string>& args) {
       if (equals == std::string::npos || comma == std::string::npos) {
         return usage("--peer wants NUMBER=REMOTE,LOCAL, got " + value);
       }
-      options.peers.push_back(
-          {static_cast<std::uint8_t>(std::stoi(value.substr(0, equals))),
-           value.substr(equals + 1, comma - equals - 1), value.substr(comma + 1)});
+      options.peers.push_back({static_cast<std::uint8_t>(std::stoi(value.substr(0, equals))),
+                               value.substr(equals + 1, comma - equals - 1),
+                               value.substr(comma + 1)});
     } else if (flag == "--rate") {
       options.rate = std::stod(value);
     } else if (flag == "--port") {
@@ -88,9 +88,12 @@ int figures_command(const std::vector<std::string>& args) {
     phase.quiet_after_ns = p.value("quiet_after_ns", std::uint64_t{0});
     json directions = json::array();
     for (const traffic::Direction& d : traffic::analyse(logs, phase)) {
-      json row = {{"from", d.from},         {"to", d.to},
-                  {"sent", d.sent},         {"received", d.received},
-                  {"lost", d.lost},         {"duplicated", d.duplicated},
+      json row = {{"from", d.from},
+                  {"to", d.to},
+                  {"sent", d.sent},
+                  {"received", d.received},
+                  {"lost", d.lost},
+                  {"duplicated", d.duplicated},
                   {"ever_received", d.ever_received},
                   {"before_first", d.before_first},
                   {"gap_max_ms", static_cast<double>(d.gap_max_ns) / 1e6},
@@ -126,9 +129,11 @@ int capture_command(const std::vector<std::string>& args) {
   }
   const auto figures = traffic::analyse_capture(file, options);
   if (!figures) return usage("not a capture file this reads: " + file);
-  json out = {{"packets", figures->packets},       {"esp_packets", figures->esp},
+  json out = {{"packets", figures->packets},
+              {"esp_packets", figures->esp},
               {"cleartext_packets", figures->cleartext},
-              {"iv_repeats", figures->iv_repeats}, {"by_kind", figures->by_kind},
+              {"iv_repeats", figures->iv_repeats},
+              {"by_kind", figures->by_kind},
               {"examples", figures->examples}};
   std::cout << out.dump() << "\n";
   return 0;

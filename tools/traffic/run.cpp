@@ -29,9 +29,7 @@ namespace {
 struct Address {
   sockaddr_storage storage{};
   socklen_t length = 0;
-  [[nodiscard]] const sockaddr* get() const {
-    return reinterpret_cast<const sockaddr*>(&storage);
-  }
+  [[nodiscard]] const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
 };
 
 bool make_address(const std::string& text, std::uint16_t port, Address& out) {
@@ -189,8 +187,7 @@ class Endpoint {
   bool open_listener(const std::string& local) {
     Address address;
     make_address(local, static_cast<std::uint16_t>(options_.port + 1), address);
-    const int fd =
-        socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    const int fd = socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     const int one = 1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (bind(fd, address.get(), address.length) != 0 || listen(fd, 64) != 0) {

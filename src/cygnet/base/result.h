@@ -25,8 +25,7 @@ using Status = Result<void>;
 /// Makes the failing side of any Result: `return fail(kCode, "what happened", "where", "cure");`
 [[nodiscard]] inline tl::unexpected<Error> fail(ErrorCode code, std::string message,
                                                 std::string where = {}, std::string cure = {}) {
-  return tl::unexpected<Error>(
-      Error{code, std::move(message), std::move(where), std::move(cure)});
+  return tl::unexpected<Error>(Error{code, std::move(message), std::move(where), std::move(cure)});
 }
 [[nodiscard]] inline tl::unexpected<Error> fail(Error error) {
   return tl::unexpected<Error>(std::move(error));
@@ -45,8 +44,8 @@ using Status = Result<void>;
   declaration = std::move(*CYGNET_CONCAT(cygnet_try_, __LINE__))
 
 /// Returns the error of a Status, continues on success.
-#define CYGNET_CHECK_OK(expression)                                                    \
-  do {                                                                                 \
-    auto cygnet_status_ = (expression);                                                \
+#define CYGNET_CHECK_OK(expression)                                                            \
+  do {                                                                                         \
+    auto cygnet_status_ = (expression);                                                        \
     if (!cygnet_status_.has_value()) return ::cygnet::fail(std::move(cygnet_status_).error()); \
   } while (false)
