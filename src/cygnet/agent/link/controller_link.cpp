@@ -46,7 +46,10 @@ ControllerLink::~ControllerLink() {
   if (stream_) stream_->close();
 }
 
-void ControllerLink::start() { connect(); }
+void ControllerLink::start() {
+  away_since_ = loop_.now();
+  connect();
+}
 
 void ControllerLink::stop() {
   timer_.cancel();
@@ -58,7 +61,7 @@ void ControllerLink::stop() {
 
 void ControllerLink::hurry() {
   if (state_ != State::kWaiting || !timer_.armed()) return;
-  wait(std::min<Duration>(kReconnectMaxUrgent, backoff_.next(true, handlers_.random())));
+  wait(delay(true));
 }
 
 bool ControllerLink::send(Bytes message) {
@@ -137,7 +140,6 @@ void ControllerLink::message(Bytes octets) {
                    "check which controller the device was enrolled at"});
       return;
     }
-    backoff_.reset();
     last_error_.reset();
     set_state(State::kUp);
     rt::log_info("connected to the controller",
@@ -166,10 +168,17 @@ void ControllerLink::closed(const Error& error, std::optional<Duration> told) {
   }
   ++next_controller_;
   set_state(State::kWaiting);
-  if (was_up) handlers_.on_down();
+  if (was_up) {
+    away_since_ = loop_.now();
+    handlers_.on_down();
+  }
   if (state_ != State::kWaiting) return;  // stopped by the handler
-  const Duration own = backoff_.next(handlers_.publish_waits(), handlers_.random());
+  const Duration own = delay(handlers_.publish_waits());
   wait(told ? std::max(*told, own) : own);
+}
+
+Duration ControllerLink::delay(bool publish_waits) {
+  return reconnect_delay(loop_.now() - away_since_, publish_waits, handlers_.random());
 }
 
 void ControllerLink::wait(Duration delay) {

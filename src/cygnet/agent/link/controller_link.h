@@ -81,6 +81,7 @@ class ControllerLink {
   void connected(Result<rt::StreamPtr> stream);
   void message(Bytes octets);
   void closed(const Error& error, std::optional<Duration> told = {});
+  [[nodiscard]] Duration delay(bool publish_waits);
   void wait(Duration delay);
 
   rt::Loop& loop_;
@@ -93,7 +94,7 @@ class ControllerLink {
   std::unique_ptr<rt::PendingConnect> pending_;
   rt::StreamPtr stream_;
   rt::Timer timer_;
-  Backoff backoff_;
+  Timestamp away_since_{};
   std::optional<Error> last_error_;
 };
 
