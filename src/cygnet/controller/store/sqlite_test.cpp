@@ -85,7 +85,8 @@ TEST(SqliteStore, AnotherProcessWithTheSameDatabaseIsRefusedWithWords) {
     auto engine = open_sqlite_engine(path);
     char octet = engine ? 'y' : 'n';
     if (::write(ready[1], &octet, 1) != 1) ::_exit(2);
-    static_cast<void>(::read(done[0], &octet, 1));
+    while (::read(done[0], &octet, 1) > 0) {  // until the parent is done
+    }
     ::_exit(engine ? 0 : 1);
   }
   ::close(ready[1]);
