@@ -4,6 +4,7 @@
 import glob
 import json
 import os
+import pathlib
 import signal
 import struct
 import unittest
@@ -54,7 +55,7 @@ class TsharkOpensOurEsp(MeshTest):
         os.makedirs(config)
         with open(os.path.join(config, "esp_sa"), "w") as out:
             for name in glob.glob(keys + "/*"):
-                out.write(open(name).read())
+                out.write(pathlib.Path(name).read_text())
         done = self.lab.run(["tshark", "-r", path, "-o", "esp.enable_encryption_decode:TRUE",
                              "-o", "esp.enable_authentication_check:TRUE", "-d", "udp.port==4500,udpencap",
                              "-T", "fields", "-e", "_ws.col.Protocol", "-e", "ip.src", "-e", "ipv6.src", "-e", "esp.icv_good"],
