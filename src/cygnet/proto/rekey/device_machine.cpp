@@ -19,8 +19,8 @@ std::uint32_t DeviceMachine::private_alive() const {
 
 // "local generations ≤ 2 (current, next); a third only when the delivery mark says nobody attached
 // misses the second, or 3 min after its acceptance." A mark says that the peers can be sent to; one
-// drain later they have been heard too (they probe), so that no more than two generations of ours are
-// ever in use towards a peer that can be reached.
+// drain later they have been heard too (they probe), so that no more than two generations of ours
+// are ever in use towards a peer that can be reached.
 bool DeviceMachine::may_roll_over(const RekeyParams& params, Timestamp now) const {
   if (not_before_ && now < *not_before_) return false;
   const OwnGeneration* last = newest();

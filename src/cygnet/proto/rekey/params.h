@@ -32,7 +32,7 @@ struct Rules {
   bool probe_roll_over = true;         ///< probes too while the newest generation is not seen live
   bool dormant = true;                 ///< silent pairs advance by DIM and delivery mark
   bool bound_local = true;             ///< at most two local generations with a private value
-  bool third_waits_for_drain = true;  ///< … and a third not before the second can be in use
+  bool third_waits_for_drain = true;   ///< … and a third not before the second can be in use
   bool bound_pairs = true;             ///< only the named generations keep SAs towards a peer
   bool drain = true;                   ///< an inbound SA outlives its last use
   bool rule3 = true;                   ///< evidence on a newer local generation retires older ones

@@ -27,12 +27,12 @@ struct OwnGeneration {
   RekeyCounter counter;
   GenerationPhase phase = GenerationPhase::kDrawing;
   bool initial_contact = false;
-  bool private_held = false;             ///< the key store has its DH private value
-  std::optional<Timestamp> accepted_at;  ///< controller's acceptance, on our clock
-  std::optional<Timestamp> delivered_at; ///< first mark that says nobody attached misses it
-  std::uint32_t random = 0;              ///< for the jitter of its soft lifetime
-  std::uint32_t sa_pairs = 0;            ///< pairs of all peers made from it, draining included
-  std::uint32_t awaited = 0;             ///< … of which installs are not confirmed yet
+  bool private_held = false;              ///< the key store has its DH private value
+  std::optional<Timestamp> accepted_at;   ///< controller's acceptance, on our clock
+  std::optional<Timestamp> delivered_at;  ///< first mark that says nobody attached misses it
+  std::uint32_t random = 0;               ///< for the jitter of its soft lifetime
+  std::uint32_t sa_pairs = 0;             ///< pairs of all peers made from it, draining included
+  std::uint32_t awaited = 0;              ///< … of which installs are not confirmed yet
   friend bool operator==(const OwnGeneration&, const OwnGeneration&) = default;
 };
 
