@@ -1,9 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The worked example of docs/protocol.md, computed by the debugging verbs from the example's inputs.
+"""What docs/protocol.md repeats of the code, held against it: the worked example, computed by the
+debugging verbs from its inputs, and the definitions of the device stream's messages.
 
-usage: protocol_example.py PROTOCOL_MD PROGRAM [ARGS…]   every value must stand in the document
-       protocol_example.py --print PROGRAM [ARGS…]       prints the values
+usage: protocol_example.py PROTOCOL_MD DEVICE_PROTO PROGRAM [ARGS…]
+           every value and the definitions must stand in the document
+       protocol_example.py --rewrite PROTOCOL_MD DEVICE_PROTO
+           puts the definitions into it
+       protocol_example.py --print PROGRAM [ARGS…]
+           prints the values of the example
 """
 
 import hashlib
@@ -112,19 +117,41 @@ def values():
     return out
 
 
+def definitions(proto):
+    """The .proto file as the document shows it: from `syntax` on."""
+    text = pathlib.Path(proto).read_text(encoding="utf-8")
+    return "```proto\n" + text[text.index("syntax"):].rstrip("\n") + "\n```"
+
+
+def rewrite(document, proto):
+    path = pathlib.Path(document)
+    text = path.read_text(encoding="utf-8")
+    start = text.index("```proto\n")
+    end = text.index("\n```", start) + len("\n```")
+    path.write_text(text[:start] + definitions(proto) + text[end:], encoding="utf-8")
+    return 0
+
+
 def main():
-    if len(sys.argv) < 3:
+    if len(sys.argv) == 4 and sys.argv[1] == "--rewrite":
+        return rewrite(*sys.argv[2:])
+    printing = sys.argv[1:2] == ["--print"]
+    if len(sys.argv) < (3 if printing else 4):
         sys.exit(__doc__)
-    PROGRAM.extend(sys.argv[2:])
+    PROGRAM.extend(sys.argv[2 if printing else 3:])
     found = values()
-    if sys.argv[1] == "--print":
+    if printing:
         for name, value in found.items():
             print(f"{name}\n{value}")
         return 0
-    text = "".join(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8").split())
+    document = pathlib.Path(sys.argv[1]).read_text(encoding="utf-8")
+    text = "".join(document.split())
     missing = [name for name, value in found.items() if value not in text]
     for name in missing:
         print(f"{name} is not in the document: {found[name]}")
+    if definitions(sys.argv[2]) not in document:
+        missing.append("definitions")
+        print(f"section 12 is not {sys.argv[2]}; run this with --rewrite")
     # A comparison that cannot fail proves nothing.
     if "00" + found["keymat"] in text:
         missing.append("planted")
