@@ -97,6 +97,8 @@ std::optional<Rejected> PeerMachine::take_dim(PeerContext& ctx, const PeerDim& d
       std::lower_bound(remotes_.begin(), remotes_.end(), dim.counter,
                        [](const Remote& r, RekeyCounter counter) { return r.counter < counter; });
   remotes_.insert(place, Remote{dim.counter, dim.accepted_at, false, std::nullopt});
+  // Until it is heard the peer may be sending on the first of its generations that we know.
+  if (!heard_) heard_ = dim.counter;
   observe(ctx, Observed::kDimTaken, {}, dim.counter);
   request_missing(ctx, dim.counter, false);
 
@@ -113,7 +115,7 @@ std::optional<Rejected> PeerMachine::take_dim(PeerContext& ctx, const PeerDim& d
 }
 
 // "Peers replace state at once on a higher boot count."
-//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#appendix-A.2
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-A.2
 //# This alerts peers to destroy earlier keying state that they may still believe is current.
 void PeerMachine::replace_state(PeerContext& ctx) {
   for (Pair& pair : pairs_) drop(ctx, pair);
@@ -266,10 +268,10 @@ std::optional<Rejected> PeerMachine::missing_newest(PeerContext& ctx) {
 
 //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4
 //# Rule 1 When an IPsec device needs to perform a rekey with a remote peer, it creates a new pair
-// of # IPsec SAs by combining the new DH private value with the peer's DH public values. If the
-// remote # peer is also in the midst of a rollover and its DH public value has already been
-// received, then # this may result in creating two sets of SAs: one pair with the remote peer's old
-// DH public value, # and one pair with the remote peer's new DH public value.
+//# of IPsec SAs by combining the new DH private value with the peer's DH public values. If the
+//# remote peer is also in the midst of a rollover and its DH public value has already been
+//# received, then this may result in creating two sets of SAs: one pair with the remote peer's old
+//# DH public value, and one pair with the remote peer's new DH public value.
 void PeerMachine::own_ready(PeerContext& ctx, RekeyCounter own) {
   if (!present_) return;
   for (const Remote& remote : remotes_) request(ctx, SaPairId{own, remote.counter});

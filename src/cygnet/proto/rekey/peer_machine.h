@@ -127,7 +127,7 @@ class PeerMachine {
   std::vector<Remote> remotes_;     ///< ascending
   std::vector<RekeyCounter> live_;  ///< ascending own generations
   std::optional<SaPairId> choice_;
-  /// Newest remote generation heard on; before anything is heard, the first complete one.
+  /// Newest remote generation heard on; before anything is heard, the first one known.
   std::optional<RekeyCounter> heard_;
   std::optional<RekeyCounter> acknowledged_;   ///< newest own generation it acknowledged
   std::optional<RekeyCounter> last_accepted_;  ///< survives removal

@@ -118,8 +118,6 @@ bool PeerMachine::complete_remotes(PeerContext& ctx) {
     if (literal || (installed > 0 && waiting == 0 && failed == 0)) {
       remote.complete = true;
       changed = true;
-      // Until it is heard the peer may be sending on the first generation we could receive on.
-      if (!heard_) heard_ = remote.counter;
       outcome = DimOutcome::kInstalled;
       observe(ctx, Observed::kDimComplete, {}, remote.counter);
     } else if (failed > 0 && waiting == 0) {
@@ -206,11 +204,12 @@ void PeerMachine::choose(PeerContext& ctx, std::optional<SaPairId> next, char ro
 
 //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4
 //# It may also shorten the lifetime of IPsec SAs using its own old DH pair that are shared with
-// this # peer, as they are no longer in use (other than the inbound SA might receive packets in
-// transit). = docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4 # Rule 4 The first
-// IPsec packet received from a remote rekeying IPsec device using the remote peer's # new DH pair
-// allows the IPsec device to shorten the lifetime of IPsec SAs shared with this peer # using unused
-// remote DH pairs.
+//# this peer, as they are no longer in use (other than the inbound SA might receive packets in
+//# transit).
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4
+//# Rule 4 The first IPsec packet received from a remote rekeying IPsec device using the remote
+//# peer's new DH pair allows the IPsec device to shorten the lifetime of IPsec SAs shared with this
+//# peer using unused remote DH pairs.
 bool PeerMachine::retire(PeerContext& ctx) {
   const auto live = newest_live();
   RekeyCounter own_floor;  // Rule 3: the peer sends on this one, so it does not send on older ones
