@@ -49,6 +49,42 @@ class Watchdog {
   rt::Timer timer_;
 };
 
+/// Looks once a day whether the server's certificate nears its end.
+class ServerRenewal {
+ public:
+  ServerRenewal(rt::Loop& loop, controller::Controller& controller, rt::Path directory,
+                std::string mesh)
+      : loop_(loop),
+        controller_(controller),
+        directory_(std::move(directory)),
+        mesh_(std::move(mesh)),
+        timer_(loop) {
+    arm();
+  }
+
+ private:
+  void arm() {
+    timer_.arm_after(std::chrono::hours(24), [this] {
+      look();
+      arm();
+    });
+  }
+  void look() {
+    auto renewed = controller::renew_server_if_due(directory_, mesh_, loop_.wall_now());
+    if (!renewed) return rt::log_error("cannot renew the server certificate", renewed.error());
+    if (!*renewed) return;
+    if (const Status done = controller_.replace_server(std::move(**renewed)); !done) {
+      return rt::log_error("cannot use the renewed server certificate", done.error());
+    }
+    rt::log_info("the server certificate is renewed", {{"mesh", mesh_}});
+  }
+  rt::Loop& loop_;
+  controller::Controller& controller_;
+  rt::Path directory_;
+  std::string mesh_;
+  rt::Timer timer_;
+};
+
 }  // namespace
 
 Status run_daemon(const DaemonConfig& config) {
@@ -74,6 +110,7 @@ Status run_daemon(const DaemonConfig& config) {
 
   const auto notifier = rt::ServiceNotifier::from_environment();
   const Watchdog watchdog(loop, notifier);
+  auto renewal = std::make_unique<ServerRenewal>(loop, *controller, config.state, mesh);
   const rt::SignalWatcher signals(loop, {[&] {
                                            rt::log_info("stopping", {{"mesh", mesh}});
                                            notifier.stopping();
@@ -87,6 +124,7 @@ Status run_daemon(const DaemonConfig& config) {
                            {"api", socket}});
   notifier.ready();
   loop.run();
+  renewal.reset();
   server.reset();
   // What is waiting becomes durable before the completions lose their listener.
   state.store->close();

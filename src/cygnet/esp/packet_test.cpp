@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <iterator>
 #include <numeric>
 #include <set>
 #include <string>
@@ -245,6 +247,16 @@ TEST(EspDrops, NamesAreKebabCaseAndAllDifferent) {
     EXPECT_TRUE(names.insert(name).second) << name;
     EXPECT_NE(name, "unknown");
     EXPECT_EQ(name.find_first_not_of("abcdefghijklmnopqrstuvwxyz-"), std::string_view::npos);
+  }
+}
+
+TEST(EspDrops, EveryNameIsDocumented) {
+  std::ifstream file("docs/drops.md");
+  const std::string text((std::istreambuf_iterator<char>(file)), {});
+  ASSERT_FALSE(text.empty()) << "run from the top of the source tree";
+  for (std::size_t i = 0; i < kEspDropCount; ++i) {
+    const std::string row = "| `" + std::string(to_string(static_cast<EspDrop>(i))) + "` |";
+    EXPECT_NE(text.find(row), std::string::npos) << row;
   }
 }
 

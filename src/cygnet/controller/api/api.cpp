@@ -154,10 +154,6 @@ std::string Api::status_json() const {
     if (view.status == Core::DeviceStatus::kAttached) ++attached;
     if (view.status == Core::DeviceStatus::kRevoked) ++revoked;
   }
-  std::uint64_t ready = 0;
-  for (const auto& pair : core.pairs()) {
-    if (pair.state == Core::PairView::State::kReady) ++ready;
-  }
   Json out;
   out["version"] = kVersion;
   out["mesh"] = core.mesh().name;
@@ -165,7 +161,7 @@ std::string Api::status_json() const {
   out["started_at"] = ms(started_at_);
   out["devices"] = {{"enrolled", enrolled}, {"attached", attached}, {"revoked", revoked}};
   out["pairs"] = {{"allowed", core.policy() != nullptr ? core.policy()->pair_count() : 0},
-                  {"ready", ready}};
+                  {"ready", core.ready_pairs()}};
   out["policy_version"] = core.policy_version();
   out["revocation_number"] = core.revocation_number();
   out["cursor"] = core.relay().head();

@@ -184,6 +184,8 @@ class Core {
   [[nodiscard]] std::vector<DeviceView> devices() const;
   [[nodiscard]] std::optional<DeviceView> device(const std::string& name) const;
   [[nodiscard]] std::vector<PairView> pairs() const;
+  /// Allowed pairs of which both DIMs are here.
+  [[nodiscard]] std::uint64_t ready_pairs() const;
   [[nodiscard]] std::optional<PairView> pair(const std::string& a, const std::string& b) const;
   struct DimView {
     std::string name;
@@ -288,6 +290,7 @@ class Core {
   /// A change that nothing has to be durable for: seen in order with those that have.
   void commit_in_memory(std::function<void(Position, Times)> apply, Times now);
   void drain(Times now);
+  void sweep(Times now);
   void finish(Times now);  ///< ends every input: wakes, delivery marks that are due
   void wake_relay();
   void send(SessionId session, SharedOctets message);
@@ -384,6 +387,7 @@ class Core {
   std::size_t held_publishes_ = 0;
   bool draining_ = false;
   bool policy_applying_ = false;
+  Timestamp sweep_at_{};
 };
 
 }  // namespace cygnet::controller

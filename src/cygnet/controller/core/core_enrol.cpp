@@ -40,7 +40,7 @@ crypto::CertificateSpec Core::device_certificate(const std::string& name, const 
 void Core::refuse_enrol(RequestId request, const Error& error, Times now) {
   counters_.add("enrol-refused");
   counters_.add("enrol-refused." + std::string(error.code.name()));
-  note(Event::Level::kWarning, "enrol.refused", {}, error.to_string());
+  if (error.code != kErrRate) note(Event::Level::kWarning, "enrol.refused", {}, error.to_string());
   EnrolReplyFields reply;
   reply.refusal = error;
   reply.server_time = now.wall;
@@ -134,7 +134,12 @@ void Core::enrol(RequestId request, ByteView octets, Times now) {
                               "join under another name, or restore the device's state directory"},
                         now);
   }
-  if (!again) {
+  const auto waiting =
+      std::find_if(csrs_.begin(), csrs_.end(), [&](const auto& c) { return c.device == name; });
+  // A request that waits is asked for again with the same token, which is used up by now.
+  const bool queued =
+      waiting != csrs_.end() && waiting->csr == fields->csr && waiting->token_hash == hash;
+  if (!again && !queued) {
     if (token->uses_left == 0) {
       return refuse_enrol(request,
                           Error{kErrTokenSpent, "the token was used before", "join token",
@@ -148,15 +153,13 @@ void Core::enrol(RequestId request, ByteView octets, Times now) {
                           now);
     }
   }
-  const auto waiting =
-      std::find_if(csrs_.begin(), csrs_.end(), [&](const auto& c) { return c.device == name; });
   if (setup_.ca_mode == CaMode::kExternal) {
     if (again && known->certificate) {
       finish_enrol(request, Joining{name, hash, false, {}, csr->spki, fields->csr},
                    known->certificate->der(), now);
       return;
     }
-    if (waiting != csrs_.end() && waiting->csr == fields->csr) {
+    if (queued) {
       EnrolReplyFields reply;
       reply.outcome = EnrolReplyFields::Outcome::kQueued;
       reply.trust = trust_der_;

@@ -79,9 +79,39 @@ void Core::wake_relay() {
   }
 }
 
-void Core::tick(Times now) { finish(now); }
+void Core::tick(Times now) {
+  if (now.mono >= sweep_at_) sweep(now);
+  finish(now);
+}
 
-std::optional<Timestamp> Core::next_deadline() const { return relay_->marks().next_due(); }
+std::optional<Timestamp> Core::next_deadline() const {
+  const auto mark = relay_->marks().next_due();
+  return mark ? std::min(*mark, sweep_at_) : sweep_at_;
+}
+
+/// "Removal is a tombstone in the log, kept at least hard lifetime + certificate lifetime"
+void Core::sweep(Times now) {
+  sweep_at_ = now.mono + setup_.limits.sweep_interval;
+  const auto hard = policy_ ? policy_->document().lifetime : setup_.defaults.lifetime;
+  const ServerTime before = now.wall - hard - setup_.limits.certificate_lifetime;
+  if (relay_->drop_tombstones(before) > 0) counters_.add("tombstones-dropped");
+  const ServerTime tokens_before = now.wall - setup_.limits.token_kept;
+  std::vector<store::Sha256> old;
+  for (const auto& token : tokens_) {
+    if (token.expires_at < tokens_before) old.push_back(token.hash);
+  }
+  commit(
+      [&](store::WriteBatch& batch, Position) {
+        batch.add(store::DropTombstones{before});
+        for (const auto& hash : old) batch.add(store::RemoveToken{hash});
+      },
+      [this, old](const Status& status, Position, Times) {
+        if (!status) return;
+        std::erase_if(tokens_, [&](const auto& token) {
+          return std::find(old.begin(), old.end(), token.hash) != old.end();
+        });
+      });
+}
 
 Effects Core::take_effects() {
   Effects out;

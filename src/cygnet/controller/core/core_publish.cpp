@@ -42,7 +42,9 @@ void Core::refuse_publish(SessionId id, DeviceIndex device, std::uint64_t counte
                           const Error& error, const RelayedDim* newer) {
   counters_.add("publish-refused");
   counters_.add("publish-refused." + std::string(error.code.name()));
-  note(Event::Level::kWarning, "publish.refused", full_name(device), error.to_string());
+  if (error.code != kErrRate) {  // a flood is counted, not written down line by line
+    note(Event::Level::kWarning, "publish.refused", full_name(device), error.to_string());
+  }
   send(id, encode_refused(counter, error, newer));
 }
 

@@ -10,6 +10,9 @@
 namespace cygnet::controller {
 namespace {
 
+/// "<name>.<mesh>", two DNS labels.
+constexpr std::size_t kDeviceNameMax = 127;
+
 std::vector<Endpoint> endpoints_of(const google::protobuf::RepeatedPtrField<pb::Endpoint>& list,
                                    std::size_t most) {
   std::vector<Endpoint> out;
@@ -259,6 +262,10 @@ void Core::on_want(SessionId id, Session& session, const Inbound& inbound, Times
     return;
   }
   const auto peer = index_of_full(wanted);
+  if (wanted.size() > kDeviceNameMax) {
+    counters_.add("wants-refused");
+    return;  // no name at all; it is not repeated back
+  }
   if (!peer || !relay_->edge(session.device, *peer)) {
     // The clear answer to a wish that policy does not grant is the pair's removal.
     counters_.add("wants-refused");

@@ -21,6 +21,7 @@ Result<std::unique_ptr<Core>> Core::restore(store::MeshState state, CoreSetup se
   std::unique_ptr<Core> core(new Core(std::move(setup)));
   CYGNET_CHECK_OK(core->load(state, now));
   core->next_position_ = state.position + 1 + kRestartJump;
+  core->sweep_at_ = now.mono + core->setup_.limits.sweep_interval;
   core->commit([](store::WriteBatch& batch, Position at) { batch.add(store::AdvancePosition{at}); },
                [raw = core.get()](const Status& status, Position at, Times) {
                  raw->relay_->advance(at);

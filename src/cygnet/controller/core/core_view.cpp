@@ -84,6 +84,18 @@ std::vector<Core::PairView> Core::pairs() const {
   return out;
 }
 
+std::uint64_t Core::ready_pairs() const {
+  std::uint64_t ready = 0;
+  if (!policy_) return ready;
+  for (const DeviceIndex a : policy_->devices()) {
+    if (gone(a) || !relay_->counter_of(a)) continue;
+    policy_->for_each_neighbour(a, [&](DeviceIndex b) {
+      if (a < b && !gone(b) && relay_->counter_of(b)) ++ready;
+    });
+  }
+  return ready;
+}
+
 std::optional<Core::PairView> Core::pair(const std::string& a, const std::string& b) const {
   const auto ia = index_of(a);
   const auto ib = index_of(b);

@@ -32,6 +32,10 @@ struct Limits {
   /// Certificates start this long before they are issued: devices' clocks run behind.
   std::chrono::milliseconds certificate_backdate = std::chrono::minutes(5);
   std::uint32_t external_ca_retry_ms = 5000;
+  /// How often tombstones and tokens that are past their time are looked for.
+  Duration sweep_interval = std::chrono::hours(1);
+  /// Tokens are listed this long after they expired.
+  std::chrono::milliseconds token_kept = std::chrono::hours(24 * 30);
 };
 
 }  // namespace cygnet::controller

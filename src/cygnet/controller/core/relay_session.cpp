@@ -227,10 +227,14 @@ bool Relay::acknowledge(DeviceIndex index, ByteView epoch, Position cursor,
   Session& session = *device.session;
   if (cursor > session.cursor) return false;  // never told
 
+  std::vector<PendingPeer> named = pending;
+  std::sort(named.begin(), named.end(),
+            [](const PendingPeer& a, const PendingPeer& b) { return a.peer < b.peer; });
   const auto is_pending = [&](const Link& link) {
-    return std::any_of(pending.begin(), pending.end(), [&](const PendingPeer& p) {
-      return p.peer == link.peer && p.counter == link.told;
-    });
+    const auto it =
+        std::lower_bound(named.begin(), named.end(), link.peer,
+                         [](const PendingPeer& p, DeviceIndex peer) { return p.peer < peer; });
+    return it != named.end() && it->peer == link.peer && it->counter == link.told;
   };
   // What was pending and is named no more has been installed since.
   for (const PendingPeer& before : session.pending) {
@@ -238,7 +242,7 @@ bool Relay::acknowledge(DeviceIndex index, ByteView epoch, Position cursor,
     if (link == nullptr || link->removed || link->unacked != 0) continue;
     if (link->told == before.counter && !is_pending(*link)) mark_acknowledged(index, *link, now);
   }
-  session.pending = pending;
+  session.pending = std::move(named);
   while (!session.unacked.empty() && session.unacked.front().key <= cursor) {
     const QueueEntry entry = session.unacked.front();
     session.unacked.pop_front();

@@ -67,7 +67,7 @@ Status Controller::open(store::MeshState mesh, const crypto::Certificate& ca,
   rt::TlsServerContext::Options tls{std::move(server), std::move(trust),
                                     [this] { return loop_.wall_now(); }};
   tls.admit_ended = true;  // the core judges expiry, and tells the device in words
-  CYGNET_TRY(auto context, rt::TlsServerContext::create(std::move(tls)));
+  CYGNET_TRY(tls_, rt::TlsServerContext::create(std::move(tls)));
 
   StreamServer::Handlers handlers;
   handlers.on_connected = [this](SessionId id, const crypto::Certificate& certificate) {
@@ -107,11 +107,12 @@ Status Controller::open(store::MeshState mesh, const crypto::Certificate& ca,
   handlers.on_refused = [this](const Error& error, const std::string& remote) {
     own_.add("connections-refused");
     own_.add("connections-refused." + std::string(error.code.name()));
+    if (!refusals_logged_.take(loop_.now())) return;
     rt::log_info("connection ended",
                  {{"remote", remote}, {"errc", error.code.name()}, {"error", error.to_string()}});
   };
-  CYGNET_TRY(streams_, StreamServer::create(loop_, std::move(context), options_.listen,
-                                            options_.streams, std::move(handlers)));
+  CYGNET_TRY(streams_, StreamServer::create(loop_, tls_, options_.listen, options_.streams,
+                                            std::move(handlers)));
   options_.listen.port = streams_->port();
   if (options_.advertise.port == 0) options_.advertise.port = streams_->port();
 
@@ -269,6 +270,10 @@ void Controller::import_certificate(const std::string& name, Bytes certificate,
                                     const std::string& who, Done done) {
   core_->import_certificate(request(std::move(done)), name, std::move(certificate), who, now());
   pump();
+}
+
+Status Controller::replace_server(rt::TlsIdentity server) {
+  return tls_->replace_identity(std::move(server));
 }
 
 Status Controller::test_verb() const {

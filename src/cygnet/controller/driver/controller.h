@@ -57,6 +57,9 @@ class Controller {
   void import_certificate(const std::string& name, Bytes certificate, const std::string& who,
                           Done done);
 
+  /// A renewed server certificate, for new handshakes.
+  [[nodiscard]] Status replace_server(rt::TlsIdentity server);
+
   // Test verbs; refused unless started with them.
   [[nodiscard]] Status hold_relay(std::size_t publishes);
   [[nodiscard]] Status release_relay();
@@ -101,6 +104,8 @@ class Controller {
   std::optional<Authority> authority_;
   crypto::Sha256 ca_fingerprint_{};
   std::unique_ptr<Core> core_;
+  std::shared_ptr<rt::TlsServerContext> tls_;
+  RateLimit refusals_logged_{600};  ///< a minute: whoever knocks is not known yet
   std::unique_ptr<DiscoveryResponder> discovery_;
   std::unique_ptr<StreamServer> streams_;
   std::map<Cookie, bool> cookies_;

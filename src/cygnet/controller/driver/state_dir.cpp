@@ -202,6 +202,22 @@ Result<InitReport> init_state(const InitOptions& options, ServerTime now) {
   return report;
 }
 
+Result<std::optional<rt::TlsIdentity>> renew_server_if_due(const rt::Path& directory,
+                                                           const std::string& mesh,
+                                                           ServerTime now) {
+  CYGNET_TRY(const auto present, read_pem(directory / "server.pem"));
+  CYGNET_TRY(const bool has_key, file_exists(directory / "identity-ca.key"));
+  if (!has_key || present.not_after() - now >= kServerRenewBefore) {
+    return std::optional<rt::TlsIdentity>{};
+  }
+  CYGNET_TRY(auto ca_key, read_key(directory / "identity-ca.key"));
+  CYGNET_TRY(auto ca, read_pem(directory / "identity-ca.pem"));
+  CYGNET_TRY(auto server_key, read_key(directory / "server.key"));
+  CYGNET_TRY(auto server, make_server(server_key, Authority(std::move(ca_key), ca), mesh, now));
+  CYGNET_CHECK_OK(write_pem(directory / "server.pem", server));
+  return std::optional(rt::TlsIdentity{std::move(server_key), {std::move(server), std::move(ca)}});
+}
+
 Result<State> open_state(const rt::Path& directory, ServerTime now) {
   const std::string cure = "run: cygnetd init --state " + directory.string() + " --mesh NAME";
   CYGNET_TRY(const bool there, file_exists(directory / "identity-ca.pem"));
@@ -221,10 +237,8 @@ Result<State> open_state(const rt::Path& directory, ServerTime now) {
   }
   CYGNET_TRY(auto server_key, read_key(directory / "server.key"));
   CYGNET_TRY(auto server, read_pem(directory / "server.pem"));
-  if (authority && server.not_after() - now < kServerRenewBefore) {
-    CYGNET_TRY(server, make_server(server_key, *authority, mesh->mesh.name, now));
-    CYGNET_CHECK_OK(write_pem(directory / "server.pem", server));
-  }
+  CYGNET_TRY(auto renewed, renew_server_if_due(directory, mesh->mesh.name, now));
+  if (renewed) server = renewed->chain.front();
   rt::TlsIdentity identity{std::move(server_key), {std::move(server), ca}};
   return State{std::move(lock),      directory,     std::move(store),   std::move(*mesh),
                std::move(authority), std::move(ca), std::move(identity)};

@@ -63,6 +63,12 @@ struct State {
 /// @retval kErrState with the cure `cygnetd init` when there is nothing; rt::kErrStateLocked
 [[nodiscard]] Result<State> open_state(const rt::Path& directory, ServerTime now);
 
+/// The server's identity made anew (same key) when its certificate nears its end; nullopt when it
+/// is good for long. For a daemon that runs for years.
+[[nodiscard]] Result<std::optional<rt::TlsIdentity>> renew_server_if_due(const rt::Path& directory,
+                                                                         const std::string& mesh,
+                                                                         ServerTime now);
+
 /// A batch, waited for. Start-up and tests only.
 [[nodiscard]] Status submit_and_wait(store::Store& store, store::WriteBatch batch);
 
