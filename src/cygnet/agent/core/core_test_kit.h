@@ -37,7 +37,7 @@ inline proto::DeviceName device_name(const std::string& label) {
 }
 
 /// The CA of the mesh, and what it signs.
-class TestCa {
+class TestCa {  // valid around kStart
  public:
   TestCa() : key_(*crypto::IdentityKey::generate(crypto::KeyType::kEd25519)) {
     crypto::CertificateSpec spec;

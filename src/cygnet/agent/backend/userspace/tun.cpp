@@ -49,10 +49,10 @@ Result<Tun> Tun::open(const std::string& name) {
         return privilege_error();
       case EBUSY:
         return fail(kErrTunBusy, "another process holds the tunnel device", name,
-                    "stop the other agent, or choose another device name (tun.name)");
+                    "stop the other agent, or choose another device name (tun)");
       case EINVAL:
         return fail(kErrTunBusy, "an interface of another kind has this name", name,
-                    "choose another device name (tun.name)");
+                    "choose another device name (tun)");
       default:
         return fail(kErrTun,
                     std::string("the kernel refused the tunnel device: ") + std::strerror(errno),

@@ -75,7 +75,7 @@ Result<std::unique_ptr<UdpSocket>> UdpSocket::open(bool v6, const Options& optio
     if (errno == EADDRINUSE) {
       return fail(kErrPortInUse,
                   port + " is held by " + rt::describe_port_holder("udp", options.port), port,
-                  "stop it, or choose another port for ESP (esp.port)");
+                  "stop it, or choose another port for ESP (esp_port)");
     }
     if (errno == EACCES) {
       return fail(kErrPrivilege, "no right to bind " + port, port,

@@ -295,7 +295,7 @@ TEST_F(Starting, APortInUseIsNamedWithItsHolder) {
   const Device device(ns_[0]);
   EXPECT_NE(device.create_error().find("port-in-use"), std::string::npos);
   EXPECT_NE(device.create_error().find("UDP port 4500 is held by"), std::string::npos);
-  EXPECT_NE(device.create_error().find("esp.port"), std::string::npos) << device.create_error();
+  EXPECT_NE(device.create_error().find("esp_port"), std::string::npos) << device.create_error();
 }
 
 TEST_F(Starting, AnotherPortWorksAtBothEnds) {
@@ -320,7 +320,7 @@ TEST_F(Starting, ATunnelDeviceInUseIsNamed) {
   const Device second(ns_[0], config);
   EXPECT_NE(second.create_error().find("tun-busy"), std::string::npos);
   EXPECT_NE(second.create_error().find("cygnet0"), std::string::npos);
-  EXPECT_NE(second.create_error().find("tun.name"), std::string::npos);
+  EXPECT_NE(second.create_error().find("choose another device name"), std::string::npos);
 }
 
 TEST_F(Starting, BadSettingsAreRefusedBeforeAnythingIsMade) {
