@@ -20,7 +20,7 @@ Scenario base(std::string name) {
   s.params.probe_first = kTick;
   s.params.probe_every = kTick;
   s.params.probe_answers_per_second = 0;  // no limit, no state
-  s.params.drain = 3 * kTick;  // longer than one loss lasts
+  s.params.drain = 3 * kTick;             // longer than one loss lasts
   s.params.forget_cap = kNever;
   s.params.third_after = kNever;
   s.params.soft = kNever;

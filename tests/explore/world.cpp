@@ -677,8 +677,8 @@ std::string World::canonical(const Scenario& scenario) const {
       sink.remote(packet.pair.local);
       sink.own(packet.pair.remote);
       sink.number(packet.kind == PacketKind::kRequest ? 1
-                  : scenario.dormancy ? static_cast<std::uint64_t>(packet.kind)
-                                      : 0);  // a reply tells what any packet tells
+                  : scenario.dormancy                 ? static_cast<std::uint64_t>(packet.kind)
+                                                      : 0);  // a reply tells what any packet tells
       sink.number(packet.nothing_live);
       sink.number(packet.excused);
       sink.number(packet.known < d.told_from);

@@ -42,13 +42,13 @@ struct Scenario {
   std::array<bool, kDevices> user_traffic{true, true};
   bool slow_installs = true;       ///< every install is answered by an action of its own
   bool slow_draws = false;         ///< … and every DH pair
-  bool slow_results = false;   ///< a publish is durable before its device knows
-  bool time_any_time = false;  ///< time passes also while answers and relayed messages are due
+  bool slow_results = false;       ///< a publish is durable before its device knows
+  bool time_any_time = false;      ///< time passes also while answers and relayed messages are due
   std::uint8_t losses_in_row = 1;  ///< a direction loses at most so many packets one after another
   bool duplication = false;
   std::uint8_t wire_capacity = 1;  ///< packets in flight a direction; 2 reorders
   bool dormancy = false;           ///< user packets are told as such; otherwise nobody falls asleep
-  bool lifetimes = false;      ///< cap, third, hard or soft are within reach
+  bool lifetimes = false;          ///< cap, third, hard or soft are within reach
   Duration jump_max{};             ///< deadlines further away are not waited for; 0: all are
   Duration horizon{};              ///< times older than this make no difference (canonical form)
   std::uint32_t pairs_expected_max = 12;  ///< S3 for this scenario

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <csignal>
 #include <string>
 #include <thread>
@@ -175,6 +176,15 @@ TEST(WorkerPool, NothingComesBackAfterThePoolIsGone) {
   loop.post([&] { turned = true; });
   ASSERT_TRUE(loop.run_until([&] { return turned; }, kPatience));
   EXPECT_FALSE(came);
+}
+
+TEST(WorkerPool, FinishRunsWhatIsQueued) {
+  Loop loop;
+  std::atomic<int> ran = 0;
+  WorkerPool pool(loop, 1);
+  for (int i = 0; i < 50; ++i) pool.submit([&] { ++ran; }, [] {});
+  pool.finish();
+  EXPECT_EQ(ran, 50);
 }
 
 TEST(Signals, TerminateAndReloadAreToldOnTheLoop) {

@@ -25,7 +25,7 @@ struct WorkerPool::Impl {
       {
         std::unique_lock lock(mutex);
         wake.wait(lock, [this] { return stopping || !jobs.empty(); });
-        if (stopping) return;
+        if (stopping && (jobs.empty() || !draining)) return;
         job = std::move(jobs.front());
         jobs.pop_front();
       }
@@ -41,6 +41,17 @@ struct WorkerPool::Impl {
     }
   }
 
+  void stop(bool drain) {
+    {
+      const std::lock_guard lock(mutex);
+      stopping = true;
+      draining = drain;
+    }
+    wake.notify_all();
+    for (auto& thread : threads) thread.join();
+    threads.clear();
+  }
+
   struct Outstanding {
     std::size_t jobs = 0;  // loop thread only
   };
@@ -50,6 +61,7 @@ struct WorkerPool::Impl {
   std::condition_variable wake;
   std::deque<Job> jobs;
   bool stopping = false;
+  bool draining = false;  ///< what is queued still runs
   std::vector<std::thread> threads;
 };
 
@@ -63,14 +75,9 @@ WorkerPool::WorkerPool(Loop& loop, std::size_t threads, const char* name)
   }
 }
 
-WorkerPool::~WorkerPool() {
-  {
-    const std::lock_guard lock(impl_->mutex);
-    impl_->stopping = true;
-  }
-  impl_->wake.notify_all();
-  for (auto& thread : impl_->threads) thread.join();
-}
+WorkerPool::~WorkerPool() { impl_->stop(false); }
+
+void WorkerPool::finish() { impl_->stop(true); }
 
 void WorkerPool::enqueue(Job job) {
   ++impl_->outstanding->jobs;

@@ -42,6 +42,10 @@ class WorkerPool {
     }
   }
 
+  /// Last call before destruction: waits until everything queued has run. For jobs that must not be
+  /// lost, as writes to disk. Their `done` is called if the loop still runs while the pool exists.
+  void finish();
+
   [[nodiscard]] std::size_t threads() const;
   /// Jobs submitted whose `done` has not been called yet.
   [[nodiscard]] std::size_t outstanding() const;

@@ -182,6 +182,7 @@ void Agent::stop(bool open) {
   pings_.clear();
   if (link_) link_->stop();
   workers_.reset();
+  if (disk_) disk_->finish();  // certificate and trust bundle are written once, by these jobs
   disk_.reset();
   for (auto* saver : {&save_table_, &save_pins_, &save_revocations_, &save_time_}) {
     if (*saver) (*saver)->flush();

@@ -34,10 +34,11 @@ class Saver {
     if (!writing_ && !timer_.armed()) timer_.arm_after(delay_, [this] { write(); });
   }
   [[nodiscard]] bool idle() const { return !wanted_ && !writing_; }
-  /// At the end: what is still wanted is written now, on this thread.
+  /// At the end: what is still wanted, or whose writing was not answered, is written now, on this
+  /// thread.
   void flush() {
     timer_.cancel();
-    if (!wanted_) return;
+    if (!wanted_ && !writing_) return;
     wanted_ = false;
     report(snapshot_()());
   }

@@ -161,10 +161,12 @@ TEST_F(ApiTest, APolicyThatCannotBeAppliedNamesLineAndColumn) {
   EXPECT_EQ(unknown["line"], 2);
   EXPECT_NE(unknown["cure"].get<std::string>().find("rules"), std::string::npos);
   refused("mesh: other\n");
-  refused("mesh: corp\ndevices:\n  - {name: a, prefixes: [10.0.0.0/8]}\n"
-          "  - {name: b, prefixes: [10.0.0.0/8]}\n");
-  refused("mesh: corp\ndevices: [{name: a}, {name: b}]\n"
-          "tests: [{from: a, to: b, expect: allow}]\n");
+  refused(
+      "mesh: corp\ndevices:\n  - {name: a, prefixes: [10.0.0.0/8]}\n"
+      "  - {name: b, prefixes: [10.0.0.0/8]}\n");
+  refused(
+      "mesh: corp\ndevices: [{name: a}, {name: b}]\n"
+      "tests: [{from: a, to: b, expect: allow}]\n");
   refused("mesh: corp\nrules: [{from: any, to: any, mode: on-demand}]\n");
   expect_problem(post("/api/v1/policy/plan", Json::object()), 400, "bad-request");
 }
@@ -213,12 +215,12 @@ TEST_F(ApiTest, ATokenFromHereLetsADeviceJoin) {
 }
 
 TEST_F(ApiTest, TokensThatMakeNoSenseAreRefused) {
-  for (const Json& body : {Json({{"name", "Not A Label"}}), Json({{"ttl", "10"}}),
-                           Json({{"ttl", "0"}}), Json({{"ttl", "10000h"}}), Json({{"uses", 0}}),
-                           Json({{"uses", -1}}), Json({{"name", "a"}, {"uses", 2}}),
-                           Json({{"labels", "x"}}), Json({{"labels", {{"name", "x"}}}}),
-                           Json({{"labels", {{"role", 7}}}}), Json({{"nam", "a"}}),
-                           Json::array()}) {
+  for (const Json& body :
+       {Json({{"name", "Not A Label"}}), Json({{"ttl", "10"}}), Json({{"ttl", "0"}}),
+        Json({{"ttl", "10000h"}}), Json({{"uses", 0}}), Json({{"uses", -1}}),
+        Json({{"name", "a"}, {"uses", 2}}), Json({{"labels", "x"}}),
+        Json({{"labels", {{"name", "x"}}}}), Json({{"labels", {{"role", 7}}}}),
+        Json({{"nam", "a"}}), Json::array()}) {
     const auto answer = post("/api/v1/tokens", body);
     EXPECT_GE(answer.status, 400U) << body.dump();
     EXPECT_LT(answer.status, 500U) << body.dump();
@@ -262,9 +264,8 @@ TEST_F(ApiTest, DimsRekeyRevokeEventsAndWhyFollowADevicesLife) {
   EXPECT_EQ(rekeyed.body["ordered"], Json::array({"a.corp"}));
   ASSERT_TRUE(mesh.wait([&] { return a->commands.size() == 1; }));
   b->drop();
-  ASSERT_TRUE(mesh.wait([&] {
-    return mesh.controller->core().device("b")->status == Core::DeviceStatus::kAway;
-  }));
+  ASSERT_TRUE(mesh.wait(
+      [&] { return mesh.controller->core().device("b")->status == Core::DeviceStatus::kAway; }));
   const auto all = post("/api/v1/rekey");
   EXPECT_EQ(all.body["ordered"], Json::array({"a.corp"}));
   EXPECT_EQ(all.body["deferred"], Json::array({"b.corp"}));

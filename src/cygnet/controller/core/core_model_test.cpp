@@ -141,8 +141,8 @@ class Trial {
     for (unsigned r = 0; r < n; ++r) {
       const NaiveRule rule{pick(3), pick(3), pick(4) == 0};
       rules.push_back(rule);
-      yaml += "  - {from: zone=" + std::to_string(rule.from) + ", to: zone=" +
-              std::to_string(rule.to) + (rule.deny ? ", action: deny" : "") + "}\n";
+      yaml += "  - {from: zone=" + std::to_string(rule.from) +
+              ", to: zone=" + std::to_string(rule.to) + (rule.deny ? ", action: deny" : "") + "}\n";
     }
     ASSERT_TRUE(world_.apply(yaml));
     rules_ = std::move(rules);

@@ -92,9 +92,8 @@ TEST(CorePolicy, APolicyThatIsNotDurableIsNotInForce) {
 TEST(CorePolicy, AnExpectedVersionThatIsNotThePresentOneIsRefused) {
   Three world;
   auto document = *policy::parse("mesh: corp\n" + std::string(kOnlyAC), "t");
-  auto compiled =
-      *policy::CompiledPolicy::compile(document, world.core->compile_options(),
-                                        world.core->names());
+  auto compiled = *policy::CompiledPolicy::compile(document, world.core->compile_options(),
+                                                   world.core->names());
   const RequestId id = world.request();
   world.core->apply_policy(id, "x", std::move(compiled), 7, "", "tester", world.now);
   EXPECT_EQ(world.finish(id).error().code, kErrPolicyVersion);

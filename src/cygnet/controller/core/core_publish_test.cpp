@@ -240,8 +240,7 @@ TEST(CorePublish, AnInvalidPublicValueIsRefused) {
   Three world;
   proto::Dim dim = world.dim(*world.a, 1, 1);
   dim.kes[0].value = Bytes(32, 0);  // of small order
-  const auto result =
-      world.expect_refused(*world.a, world.sign(*world.a, dim), "public-value");
+  const auto result = world.expect_refused(*world.a, world.sign(*world.a, dim), "public-value");
   EXPECT_FALSE(result.refusal().message().empty());
 }
 

@@ -379,7 +379,8 @@ struct SpiWorld : CoreWorld {
   }
   static std::size_t commands(const Device& device) {
     std::size_t n = 0;
-    for (const auto& m : device.heard) if (m.command().has_missing_newest()) ++n;
+    for (const auto& m : device.heard)
+      if (m.command().has_missing_newest()) ++n;
     return n;
   }
   Device* a;

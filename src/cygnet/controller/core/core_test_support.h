@@ -172,8 +172,8 @@ class CoreWorld {
     return finish(id);
   }
   using Labels = std::map<std::string, std::string>;
-  std::string token(std::optional<std::string> device, Labels labels = {},
-                    std::uint32_t uses = 1, std::chrono::hours ttl = std::chrono::hours(1)) {
+  std::string token(std::optional<std::string> device, Labels labels = {}, std::uint32_t uses = 1,
+                    std::chrono::hours ttl = std::chrono::hours(1)) {
     const Bytes secret = crypto::system_random().octets(20);
     store::TokenRecord record;
     record.hash = crypto::sha256({secret});
@@ -226,8 +226,8 @@ class CoreWorld {
   Device& add(const std::string& name, std::map<std::string, std::string> labels = {}) {
     Device& device = devices[name];
     device.name = name;
-    const auto reply = enrol(device, token(labels.empty() ? std::optional(name) : std::nullopt,
-                                           std::move(labels)));
+    const auto reply = enrol(
+        device, token(labels.empty() ? std::optional(name) : std::nullopt, std::move(labels)));
     EXPECT_EQ(reply.outcome(), pb::EnrolReply::ISSUED) << reply.refusal().message();
     return device;
   }
@@ -294,8 +294,7 @@ class CoreWorld {
     out.counter = proto::RekeyCounter(boot, sequence);
     out.proposals = {
         proto::make_proposal(1, *proto::policy_from_text("aes256gcm16-x25519-sha256"))};
-    out.kes = {
-        {31, crypto::DhPrivate::generate(crypto::DhGroup::kX25519)->public_value()}};
+    out.kes = {{31, crypto::DhPrivate::generate(crypto::DhGroup::kX25519)->public_value()}};
     out.nonce = crypto::system_random().octets(proto::kNonceLength);
     return out;
   }

@@ -25,14 +25,23 @@ Cookie cookie_of(std::uint8_t octet) {
 
 TEST(DiscoveryCodec, TheRequestHasTheOctetsOfTheDocument) {
   EXPECT_EQ(to_hex(encode_discovery_request(cookie_of(0xab))),
-            "00000000" "43594744" "01" "abababababababababababababababab");
+            "00000000"
+            "43594744"
+            "01"
+            "abababababababababababababababab");
   EXPECT_EQ(decode_discovery_request(encode_discovery_request(cookie_of(0xab))), cookie_of(0xab));
 }
 
 TEST(DiscoveryCodec, TheAnswerHasTheOctetsOfTheDocument) {
   const DiscoveryAnswer v4{cookie_of(1), {203, 0, 113, 9}, 61000};
   EXPECT_EQ(to_hex(encode_discovery_answer(v4)),
-            "00000000" "43594744" "01" "01010101010101010101010101010101" "04" "cb007109" "ee48");
+            "00000000"
+            "43594744"
+            "01"
+            "01010101010101010101010101010101"
+            "04"
+            "cb007109"
+            "ee48");
   EXPECT_EQ(encode_discovery_answer({cookie_of(1), Bytes(16, 0x20), 1}).size(), 44U);
   const auto back = decode_discovery_answer(encode_discovery_answer(v4));
   ASSERT_TRUE(back);
