@@ -3,23 +3,59 @@
 
 #include <algorithm>
 
+#include "world_parts.h"
+
 namespace cygnet::explore {
-namespace {
-
-template <class T>
-bool contains(const std::vector<T>& values, const T& value) {
-  return std::find(values.begin(), values.end(), value) != values.end();
-}
-
-}  // namespace
 
 std::optional<Violation> check_s1(const Scenario&, const World& world, std::size_t receiver,
                                   const Packet& packet) {
   if (packet.nothing_live || packet.excused) return std::nullopt;
   if (packet.known < world.device[receiver].told_from) return std::nullopt;
+  if (packet.heard < world.device[receiver].returned_from) return std::nullopt;
   const SaPairId pair{packet.pair.remote, packet.pair.local};
   return Violation{
       "S1", "sent on an SA its receiver lacks: " + rekey::rx_name(names_of(receiver), kPeer, pair)};
+}
+
+std::optional<Violation> check_start(const Scenario& scenario, const World& world,
+                                     std::size_t sender, std::optional<SaPairId> next) {
+  const Device& d = world.device[sender];
+  if (!next || d.choice) return std::nullopt;
+  const auto status = d.core.peer_status(kPeer);
+  if (!status || !status->live.empty()) return std::nullopt;
+  if (d.told_delivered && !(*d.told_delivered < next->local)) return std::nullopt;
+  const Duration waited = world.now - d.could_start_at.value_or(world.now);
+  if (waited >= scenario.params.start_hold) return std::nullopt;
+  return Violation{"Start", "transmits at once, although the peer may not have our DIM"};
+}
+
+std::optional<Violation> check_lifetimes(const Scenario& scenario, const World& world) {
+  for (const Device& d : world.device) {
+    if (d.removed_peer && !(d.inbound.empty() && d.outbound.empty() && d.installing.empty())) {
+      return Violation{"removal", "keeps SAs with a removed peer"};
+    }
+    if (!scenario.lifetimes) continue;
+    const auto deadline = d.core.next_deadline();
+    if (deadline && *deadline <= world.now) continue;
+    const auto status = d.core.peer_status(kPeer);
+    if (!status) continue;
+    for (const auto& pair : status->pairs) {
+      if (!pair.outbound) continue;
+      std::optional<Timestamp> younger;
+      for (const auto& own : d.core.generations()) {
+        if (own.counter == pair.id.local) younger = own.accepted_at;
+      }
+      for (const auto& remote : status->remotes) {
+        if (younger && remote.counter == pair.id.remote) {
+          younger = std::max(*younger, remote.accepted_at);
+        }
+      }
+      if (younger && world.now >= *younger + scenario.params.hard) {
+        return Violation{"hard", "an outbound SA outlives its hard lifetime"};
+      }
+    }
+  }
+  return std::nullopt;
 }
 
 std::optional<Violation> check_s2_install(const Device& device, SaPairId pair) {
@@ -139,6 +175,24 @@ bool is_settled(const World& world) {
   return true;
 }
 
+bool keeps_nothing_old(const Scenario& scenario, const World& world) {
+  for (const Device& d : world.device) {
+    const auto& own = d.core.generations();
+    if (own.size() != 1 || d.privates.size() != 1 || d.inbound.size() > 1) return false;
+    const auto status = d.core.peer_status(kPeer);
+    if (!status || !status->dormant) return false;
+    for (const SaPairId& pair : d.inbound) {
+      if (pair.local != own[0].counter || pair.remote != status->newest) return false;
+    }
+    // The pair that is kept ends one day; nothing else is due.
+    Timestamp ends = Timestamp::max();
+    if (own[0].accepted_at) ends = *own[0].accepted_at + scenario.params.hard;
+    const auto deadline = d.core.next_deadline();
+    if (deadline && *deadline < ends) return false;
+  }
+  return true;
+}
+
 bool carries_traffic(const World& world) {
   for (std::size_t i = 0; i < kDevices; ++i) {
     const auto& choice = world.device[i].choice;
@@ -152,6 +206,7 @@ bool carries_traffic(const World& world) {
 
 std::optional<Violation> check_state(const Scenario& scenario, const World& world) {
   if (auto broken = check_s3(scenario, world)) return broken;
+  if (auto broken = check_lifetimes(scenario, world)) return broken;
   return check_s4(scenario, world);
 }
 

@@ -16,6 +16,13 @@ namespace cygnet::explore {
 /// peer, or it has lost its state or removed us and not yet said so.
 [[nodiscard]] std::optional<Violation> check_s1(const Scenario& scenario, const World& world,
                                                 std::size_t receiver, const Packet& packet);
+/// Start: while nothing is live and nothing chosen, transmit only after the mark or the wait.
+[[nodiscard]] std::optional<Violation> check_start(const Scenario& scenario, const World& world,
+                                                   std::size_t sender,
+                                                   std::optional<SaPairId> next);
+/// Lifetimes: no SA outlives its hard lifetime; a removed peer keeps none.
+[[nodiscard]] std::optional<Violation> check_lifetimes(const Scenario& scenario,
+                                                       const World& world);
 /// S2: both ends of an SA hold equal keys; no (key, IV) pair is ever used twice. Asked when a pair
 /// is about to be installed and when a DH pair is drawn.
 [[nodiscard]] std::optional<Violation> check_s2_install(const Device& device, SaPairId pair);
@@ -32,6 +39,9 @@ namespace cygnet::explore {
 
 /// L1, L2, L4: both ends on newest × newest with one SA pair, one private value, nothing pending.
 [[nodiscard]] bool is_settled(const World& world);
+/// L2: nothing old is kept towards the other, nor a timer but the hard lifetime, whether the other
+/// can be reached or not.
+[[nodiscard]] bool keeps_nothing_old(const Scenario& scenario, const World& world);
 /// L3: what either end transmits on, the other has.
 [[nodiscard]] bool carries_traffic(const World& world);
 

@@ -47,7 +47,7 @@ struct Graph {
   std::vector<bool> settled, carries;
   struct Edge {
     std::uint32_t from, to;
-    bool system, timeless;
+    Act act;
   };
   std::vector<Edge> edges;
 };
@@ -79,18 +79,22 @@ std::string trace_to(const Scenario& scenario, const Graph& graph, std::uint32_t
 }
 
 /// The first state from which no goal can be reached over the edges that count.
-std::optional<std::uint32_t> stuck(const Graph& graph, const std::vector<bool>& goal,
-                                   bool timeless) {
+std::optional<std::uint32_t> stuck(const Graph& graph, const std::vector<bool>& goal, bool timeless,
+                                   bool quiet) {
+  const auto counts = [&](Act act) {
+    if (is_inflicted(act) || (timeless && act == Act::kTime)) return false;
+    return !quiet || (act != Act::kSend && act != Act::kAttach);
+  };
   const std::size_t n = graph.parent.size();
   std::vector<std::uint32_t> first(n + 1, 0), from;
   for (const auto& edge : graph.edges) {
-    if (edge.system && (!timeless || edge.timeless)) ++first[edge.to + 1];
+    if (counts(edge.act)) ++first[edge.to + 1];
   }
   for (std::size_t i = 0; i < n; ++i) first[i + 1] += first[i];
   from.resize(first[n]);
   std::vector<std::uint32_t> next(first.begin(), first.end() - 1);
   for (const auto& edge : graph.edges) {
-    if (edge.system && (!timeless || edge.timeless)) from[next[edge.to]++] = edge.from;
+    if (counts(edge.act)) from[next[edge.to]++] = edge.from;
   }
   std::vector<bool> good = goal;
   std::vector<std::uint32_t> work;
@@ -133,7 +137,7 @@ Outcome explore(const Scenario& scenario, const Liveness& liveness) {
     if (fresh) {
       graph.parent.push_back(parent);
       graph.how.push_back(how);
-      graph.settled.push_back(liveness.goal ? liveness.goal(world) : is_settled(world));
+      graph.settled.push_back(liveness.goal ? liveness.goal(scenario, world) : is_settled(world));
       graph.carries.push_back(carries_traffic(world));
       for (const Device& d : world.device) {
         outcome.pairs_max = std::max(outcome.pairs_max, d.inbound.size() + d.installing.size());
@@ -153,7 +157,7 @@ Outcome explore(const Scenario& scenario, const Liveness& liveness) {
       auto broken = next.apply(scenario, action);
       if (!broken) {
         const auto [to, fresh] = admit(std::move(next), n, action);
-        graph.edges.push_back({n, to, !is_inflicted(action.act), action.act != Act::kTime});
+        graph.edges.push_back({n, to, action.act});
         if (fresh) broken = check_state(scenario, frontier.back());
         // S5 asks a question of two copies of the machines: often enough, not always.
         if (fresh && !broken && to % 16 == 0) broken = check_s5(frontier.back());
@@ -174,13 +178,13 @@ Outcome explore(const Scenario& scenario, const Liveness& liveness) {
   if (!outcome.exhausted) return outcome;
 
   if (liveness.settles) {
-    if (const auto state = stuck(graph, graph.settled, false)) {
+    if (const auto state = stuck(graph, graph.settled, false, liveness.quiet)) {
       outcome.violation = Violation{liveness.property, "the goal cannot be reached any more"};
       outcome.trace = trace_to(scenario, graph, *state, std::nullopt, 24);
     }
   }
   if (liveness.recovers_fast && !outcome.violation) {
-    if (const auto state = stuck(graph, graph.carries, true)) {
+    if (const auto state = stuck(graph, graph.carries, true, false)) {
       outcome.violation = Violation{"L3", "no traffic without waiting"};
       outcome.trace = trace_to(scenario, graph, *state, std::nullopt);
     }

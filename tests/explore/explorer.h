@@ -16,10 +16,11 @@
 namespace cygnet::explore {
 
 struct Liveness {
+  bool quiet = false;          ///< … and without user packets, or reaching the controller again
   bool settles = true;         ///< L1, L2, L4: is_settled() from everywhere
   bool recovers_fast = false;  ///< L3: carries_traffic() from everywhere, without waiting
   /// Another goal instead of is_settled(), and the property's name.
-  std::function<bool(const World&)> goal;
+  std::function<bool(const Scenario&, const World&)> goal;
   std::string property = "L1";
 };
 

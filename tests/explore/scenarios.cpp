@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "checkers.h"
 #include "cygnet/base/assert.h"
 
 namespace cygnet::explore {
@@ -92,11 +93,74 @@ std::vector<Case> all_cases(bool thorough) {
   {
     Scenario s = base("controller away");
     s.start_settled = true;
-    s.rekeys = {1, 1};
+    s.rekeys = {1, 0};
     s.detaches = {1, 1};
     s.losses_in_row = 0;
+    s.slow_results = true;
+    s.slow_installs = thorough;
+    Liveness l;
+    l.property = "L4";
+    cases.push_back({s, l});
+  }
+  {
+    Scenario s = base("cap and third");
+    s.start_settled = true;
+    s.rekeys = {2, 0};
+    s.detaches = {0, 1};
+    s.losses_in_row = 0;
     s.slow_installs = false;
+    s.lifetimes = true;
+    s.lazy = true;
+    s.params.drain = 2 * kTick;
+    s.params.forget_cap = 4 * kTick;
+    s.params.third_after = 4 * kTick;
+    s.horizon = 4 * kTick;
     cases.push_back({s, {}});
+  }
+  {
+    Scenario s = base("dormant");
+    s.start_settled = true;
+    s.rekeys = {1, thorough ? std::uint8_t{1} : std::uint8_t{0}};
+    s.losses_in_row = 0;
+    s.slow_installs = false;
+    s.dormancy = true;
+    s.lifetimes = true;
+    s.user_traffic = {true, thorough};
+    s.params.rules.soft_lifetime = false;  // rekeys are ordered here; soft is the idle time
+    s.params.soft = 3 * kTick;
+    s.params.drain = 2 * kTick;
+    s.params.forget_cap = 4 * kTick;
+    s.params.third_after = 4 * kTick;
+    s.horizon = 5 * kTick;
+    cases.push_back({s, {}});
+    s.name = "dormant, peer without controller";
+    s.detaches = {0, 1};
+    Liveness l;
+    l.quiet = true;
+    l.property = "L2";
+    l.goal = keeps_nothing_old;
+    cases.push_back({s, l});
+  }
+  {
+    Scenario s = base("lifetimes");
+    s.start_settled = true;
+    s.detaches = {1, 0};
+    s.losses_in_row = 0;
+    s.slow_installs = false;
+    s.lifetimes = true;
+    s.params.rules.dormant = false;
+    s.user_traffic = {thorough, false};
+    s.params.soft = 8 * kTick;
+    s.params.soft_jitter_permille = 0;
+    s.params.hard = 12 * kTick;
+    s.params.inbound_grace = kTick;
+    s.params.drain = 2 * kTick;
+    s.params.forget_cap = 4 * kTick;
+    s.params.third_after = 4 * kTick;
+    s.horizon = 15 * kTick;  // hard + grace + drain
+    Liveness l;
+    l.property = "L4";
+    cases.push_back({s, l});
   }
   {
     Scenario s = base("removal and return");

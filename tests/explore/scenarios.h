@@ -4,6 +4,7 @@
 /// The scenarios the explorer exhausts. Times are scaled to few ticks so that the state space
 /// closes; their order is that of the defaults: probe = hold < drain < cap = third.
 
+#include <ostream>
 #include <vector>
 
 #include "explorer.h"
@@ -14,6 +15,7 @@ struct Case {
   Scenario scenario;
   Liveness liveness;
 };
+inline void PrintTo(const Case& c, std::ostream* out) { *out << c.scenario.name; }
 
 /// Scaled times, nobody falls asleep, nothing expires.
 [[nodiscard]] Scenario base(std::string name);

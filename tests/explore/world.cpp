@@ -6,89 +6,10 @@
 
 #include "checkers.h"
 #include "cygnet/base/assert.h"
+#include "world_parts.h"
 
 namespace cygnet::explore {
 namespace {
-
-template <class T>
-bool contains(const std::vector<T>& values, const T& value) {
-  return std::find(values.begin(), values.end(), value) != values.end();
-}
-template <class T>
-bool take(std::vector<T>& values, const T& value) {
-  const auto it = std::find(values.begin(), values.end(), value);
-  if (it == values.end()) return false;
-  values.erase(it);
-  return true;
-}
-template <class T>
-void put(std::vector<T>& values, const T& value) {
-  const auto it = std::lower_bound(values.begin(), values.end(), value);
-  if (it == values.end() || !(*it == value)) values.insert(it, value);
-}
-
-void tell(std::string* story, const std::string& line) {
-  if (story != nullptr) *story += "    " + line + "\n";
-}
-
-std::string device_letter(std::size_t i) { return i == 0 ? "A" : "B"; }
-char generation_letter(std::size_t i) { return i == 0 ? 'a' : 'b'; }
-
-/// Writes a canonical form: times relative to now, older ones than the horizon alike.
-class CanonicalSink final : public rekey::StateSink {
- public:
-  CanonicalSink(std::string& out, const World& world, const Scenario& scenario, std::size_t self)
-      : out_(out), world_(world), scenario_(scenario), self_(self) {}
-
-  void number(std::uint64_t value) override {
-    while (value >= 0x80) {
-      out_.push_back(static_cast<char>(value | 0x80));
-      value >>= 7;
-    }
-    out_.push_back(static_cast<char>(value));
-  }
-  void time(std::optional<Timestamp> value) override {
-    if (!value) return number(0);
-    if (*value == Timestamp::max()) return number(1);
-    const Duration relative = std::max(*value - world_.now, -scenario_.horizon);
-    // Scenario times are whole ticks of 100 ms; +2^20 keeps them positive.
-    number(static_cast<std::uint64_t>(relative / std::chrono::milliseconds(100) + (1 << 20)));
-  }
-  void acceptance(std::optional<Timestamp> value) override {
-    scenario_.lifetimes ? time(value) : number(value.has_value());
-  }
-  void delivery(std::optional<Timestamp> value) override {
-    if (value && *value + scenario_.params.drain <= world_.now) {
-      number(1);  // a third is allowed since some time
-    } else {
-      time(value);
-    }
-  }
-  void last_user(Timestamp value) override {
-    if (scenario_.dormancy) time(value);
-  }
-  void own(std::optional<RekeyCounter> value) override { counter(value, self_); }
-  void remote(std::optional<RekeyCounter> value) override { counter(value, 1 - self_); }
-
-  /// Generations by their distance from the newest drawn one of that device, so that states repeat
-  /// although counters rise.
-  void counter(std::optional<RekeyCounter> value, std::size_t of) {
-    if (!value) return number(0);
-    if (*value == RekeyCounter()) return number(1);
-    const RekeyCounter newest = world_.device[of].highest_drawn;
-    if (value->boot_count() == newest.boot_count()) {
-      number(2 + (std::uint64_t{newest.sequence()} + 64 - value->sequence()));
-    } else {
-      number(1000 + (std::uint64_t{value->boot_count()} << 16) + value->sequence());
-    }
-  }
-
- private:
-  std::string& out_;
-  const World& world_;
-  const Scenario& scenario_;
-  std::size_t self_;
-};
 
 RekeyCounter newest_published(const Device& device, bool& any) {
   RekeyCounter newest;
@@ -103,80 +24,8 @@ RekeyCounter newest_published(const Device& device, bool& any) {
 
 }  // namespace
 
-rekey::GenerationNames names_of(std::size_t i) {
-  return rekey::GenerationNames{generation_letter(i), {{kPeer, generation_letter(1 - i)}}};
-}
-
-bool is_inflicted(Act act) {
-  switch (act) {
-    case Act::kRekey:
-    case Act::kInstallFails:
-    case Act::kLose:
-    case Act::kDuplicate:
-    case Act::kDetach:
-    case Act::kRestart:
-    case Act::kRemove:
-    case Act::kFlush:
-    case Act::kRollback:
-      return true;
-    case Act::kDrawn:
-    case Act::kInstalled:
-    case Act::kDurable:
-    case Act::kResult:
-    case Act::kDim:
-    case Act::kMark:
-    case Act::kSend:
-    case Act::kDeliver:
-    case Act::kAttach:
-    case Act::kReturn:
-    case Act::kTime:
-      return false;
-  }
-  return false;
-}
-
 World::World(const Scenario& scenario)
-    : device{Device{rekey::RekeyCore(scenario.params),
-                    {},
-                    {},
-                    {},
-                    {},
-                    {},
-                    {},
-                    {},
-                    {},
-                    false,
-                    {},
-                    {},
-                    {},
-                    {},
-                    {},
-                    false,
-                    1,
-                    0,
-                    {},
-                    {}},
-             Device{rekey::RekeyCore(scenario.params),
-                    {},
-                    {},
-                    {},
-                    {},
-                    {},
-                    {},
-                    {},
-                    {},
-                    false,
-                    {},
-                    {},
-                    {},
-                    {},
-                    {},
-                    false,
-                    1,
-                    0,
-                    {},
-                    {}}},
-      rekeys(scenario.rekeys),
+    : rekeys(scenario.rekeys),
       restarts(scenario.restarts),
       detaches(scenario.detaches),
       removals(scenario.removals),
@@ -185,6 +34,7 @@ World::World(const Scenario& scenario)
       install_failures(scenario.install_failures),
       now(Timestamp(std::chrono::hours(1000))) {
   for (std::size_t i = 0; i < kDevices; ++i) {
+    device[i].core = rekey::RekeyCore(scenario.params);
     const auto broken = feed(scenario, i, rekey::Start{1, 0, true}, nullptr);
     CYGNET_ASSERT(!broken);
     CYGNET_ASSERT(!feed(scenario, i, rekey::PeerAdded{kPeer, std::nullopt}, nullptr));
@@ -301,6 +151,7 @@ std::optional<Violation> World::apply(const Scenario& scenario, const Action& ac
       d.installing.erase(d.installing.begin() + action.index);
       put(d.inbound, pair);
       put(d.outbound, pair);
+      if (scenario.lazy) put(d.underived, pair);
       return feed(scenario, i, rekey::SaPairInstalled{kPeer, pair}, story);
     }
     case Act::kInstallFails: {
@@ -342,6 +193,9 @@ std::optional<Violation> World::apply(const Scenario& scenario, const Action& ac
     case Act::kDim: {
       const Published& dim = *controller.stored[1 - i];
       d.seen = dim.counter;
+      if (d.disk_last_accepted && d.disk_last_accepted->boot_count() < dim.counter.boot_count()) {
+        d.told_delivered.reset();
+      }
       if (!d.disk_last_accepted || *d.disk_last_accepted < dim.counter) {
         d.disk_last_accepted = dim.counter;
       }
@@ -354,6 +208,7 @@ std::optional<Violation> World::apply(const Scenario& scenario, const Action& ac
       if (controller.acknowledged[i] == counter) {
         mark.acknowledged = {kPeer};
         d.marked = counter;
+        d.told_delivered = counter;
       } else {
         mark.unattached_missing = 1;
         d.marked_unattached = counter;
@@ -394,26 +249,13 @@ std::optional<Violation> World::apply(const Scenario& scenario, const Action& ac
       const auto disk = restored ? std::nullopt : d.disk_last_accepted;
       const std::uint32_t boot = restored ? d.boot_count : d.boot_count + 1;
       const auto incarnation = static_cast<std::uint8_t>(d.incarnation + (restored ? 1 : 0));
-      d = Device{rekey::RekeyCore(scenario.params),
-                 {},
-                 {},
-                 {},
-                 {},
-                 {},
-                 {},
-                 {},
-                 {},
-                 false,
-                 {},
-                 {},
-                 {},
-                 {},
-                 {},
-                 removed,
-                 boot,
-                 incarnation,
-                 disk,
-                 RekeyCounter(boot, 1)};
+      d = Device();
+      d.core = rekey::RekeyCore(scenario.params);
+      d.removed_peer = removed;
+      d.boot_count = boot;
+      d.incarnation = incarnation;
+      d.disk_last_accepted = disk;
+      d.told_from = RekeyCounter(boot, 1);
       if (restored) d.told_from = RekeyCounter(boot + 1, 1);
       controller.acknowledged[1 - i].reset();
       device[1 - i].marked.reset();
@@ -425,7 +267,8 @@ std::optional<Violation> World::apply(const Scenario& scenario, const Action& ac
     case Act::kRemove:
       --removals[i];
       d.removed_peer = true;
-      d.told_from = RekeyCounter(d.highest_drawn.boot_count(), d.highest_drawn.sequence() + 1);
+      d.told_delivered.reset();
+      d.returned_from = RekeyCounter(d.highest_drawn.boot_count(), d.highest_drawn.sequence() + 1);
       controller.acknowledged[1 - i].reset();
       device[1 - i].marked.reset();
       return feed(scenario, i, rekey::PeerRemoved{kPeer}, story);
@@ -488,6 +331,11 @@ std::optional<Violation> World::attach(const Scenario& scenario, std::size_t i,
   return feed(scenario, i, own, story);
 }
 
+bool World::derive(std::size_t i, SaPairId pair) {
+  take(device[i].underived, pair);
+  return !contains(device[i].dead, pair);
+}
+
 void World::send(const Scenario& scenario, std::size_t i, SaPairId pair, PacketKind kind,
                  std::string* story) {
   const std::size_t to = 1 - i;
@@ -497,11 +345,13 @@ void World::send(const Scenario& scenario, std::size_t i, SaPairId pair, PacketK
   const auto status = device[i].core.peer_status(kPeer);
   packet.nothing_live = !status || status->live.empty();
   if (status && status->newest_complete) packet.known = *status->newest_complete;
+  if (status && status->heard) packet.heard = *status->heard;
   if (!contains(device[i].outbound, pair)) {
     tell(story, "!! " + device_letter(i) + " has no " + rekey::tx_name(names_of(i), kPeer, pair));
   }
   tell(story, device_letter(i) + " sends on " + rekey::tx_name(names_of(i), kPeer, pair) +
                   (wire[to].size() < scenario.wire_capacity ? "" : " (lost, the wire is full)"));
+  if (!derive(i, pair)) return;  // its keys are gone
   if (wire[to].size() < scenario.wire_capacity) wire[to].push_back(packet);
 }
 
@@ -512,7 +362,7 @@ std::optional<Violation> World::deliver(const Scenario& scenario, std::size_t i,
   lost_in_row[i] = 0;
   const SaPairId pair{packet.pair.remote, packet.pair.local};  // as the receiver names it
   const std::string name = rekey::rx_name(names_of(i), kPeer, pair);
-  if (!contains(device[i].inbound, pair)) {
+  if (!contains(device[i].inbound, pair) || !derive(i, pair)) {
     tell(story, device_letter(i) + " lacks " + name + ": dropped");
     return check_s1(scenario, *this, i, packet);
   }
@@ -539,6 +389,12 @@ std::optional<Violation> World::feed(const Scenario& scenario, std::size_t i,
   }
   for (const rekey::Effect& effect : effects.list) {
     if (auto broken = carry_out(scenario, i, effect, story)) return broken;
+  }
+  Device& d = device[i];
+  if (d.choice || d.outbound.empty()) {
+    d.could_start_at.reset();
+  } else if (!d.could_start_at) {
+    d.could_start_at = now;
   }
   // Answers that come at once.
   while (!answers_[i].empty()) {
@@ -579,9 +435,11 @@ std::optional<Violation> World::carry_out(const Scenario& scenario, std::size_t 
           } else {
             put(d.inbound, e.pair);
             put(d.outbound, e.pair);
+            if (scenario.lazy) put(d.underived, e.pair);
             answers_[i].push_back(rekey::SaPairInstalled{kPeer, e.pair});
           }
         } else if constexpr (std::is_same_v<T, rekey::ChooseOutbound>) {
+          if (auto broken = check_start(scenario, *this, i, e.pair)) return broken;
           d.choice = e.pair;
           if (e.pair && !contains(d.outbound, *e.pair)) {
             return Violation{"S1", "chooses an outbound SA it does not have"};
@@ -592,6 +450,8 @@ std::optional<Violation> World::carry_out(const Scenario& scenario, std::size_t 
           if (d.choice == e.pair) return Violation{"S1", "removes the outbound SA it sends on"};
         } else if constexpr (std::is_same_v<T, rekey::RemoveInbound>) {
           take(d.inbound, e.pair);
+          take(d.underived, e.pair);
+          take(d.dead, e.pair);
           take(d.installing, e.pair);
           // An answer already on its way is not given any more.
           std::erase_if(answers_[i], [&](const rekey::Event& event) {
@@ -606,8 +466,15 @@ std::optional<Violation> World::carry_out(const Scenario& scenario, std::size_t 
         } else if constexpr (std::is_same_v<T, rekey::EraseDhPair>) {
           if (auto broken = check_s4_erase(d, e.counter)) return broken;
           take(d.privates, e.counter);
+          std::erase_if(d.underived, [&](const SaPairId& pair) {
+            if (pair.local != e.counter) return false;
+            put(d.dead, pair);
+            return true;
+          });
           std::erase_if(d.ever_installed,
                         [&](const SaPairId& pair) { return pair.local == e.counter; });
+        } else if constexpr (std::is_same_v<T, rekey::DeriveNow>) {
+          derive(i, e.pair);
         } else if constexpr (std::is_same_v<T, rekey::SendProbe>) {
           send(scenario, i, e.pair, PacketKind::kRequest, story);
         } else if constexpr (std::is_same_v<T, rekey::AnswerProbe>) {
@@ -620,134 +487,6 @@ std::optional<Violation> World::carry_out(const Scenario& scenario, std::size_t 
         return std::nullopt;
       },
       effect);
-}
-
-std::string World::canonical(const Scenario& scenario) const {
-  std::string out;
-  out.reserve(512);
-  for (std::size_t i = 0; i < kDevices; ++i) {
-    CanonicalSink sink(out, *this, scenario, i);
-    const Device& d = device[i];
-    d.core.describe(sink);
-    const auto pairs = [&](const std::vector<SaPairId>& list) {
-      sink.number(list.size());
-      for (const SaPairId& pair : list) {
-        sink.own(pair.local);
-        sink.remote(pair.remote);
-      }
-    };
-    pairs(d.installing);
-    pairs(d.inbound);
-    pairs(d.outbound);
-    pairs(d.ever_installed);
-    sink.own(d.choice ? std::optional(d.choice->local) : std::nullopt);
-    sink.remote(d.choice ? std::optional(d.choice->remote) : std::nullopt);
-    sink.number(d.privates.size());
-    for (const RekeyCounter counter : d.privates) sink.own(counter);
-    sink.number(d.drawing.size());
-    for (const RekeyCounter counter : d.drawing) sink.own(counter);
-    sink.number(d.attached);
-    const auto published = [&](const std::optional<Published>& p) {
-      sink.own(p ? std::optional(p->counter) : std::nullopt);
-      if (!p) return;
-      sink.number(p->initial_contact);
-      sink.number(p->incarnation);
-      sink.number(p->refused);
-    };
-    published(d.publishing);
-    published(d.result);
-    if (d.result) sink.acceptance(d.result->accepted_at);
-    published(controller.stored[i]);
-    if (controller.stored[i]) sink.acceptance(controller.stored[i]->accepted_at);
-    sink.own(controller.acknowledged[i]);
-    sink.remote(d.seen);
-    sink.own(d.marked);
-    sink.own(d.marked_unattached);
-    sink.number(d.removed_peer);
-    sink.number(d.boot_count);
-    sink.number(d.incarnation);
-    sink.remote(d.disk_last_accepted);
-    // Only matters while someone may know less of us than that.
-    const auto known = device[1 - i].core.newest_complete(kPeer);
-    bool matters = !known || *known < d.told_from;
-    for (const Packet& packet : wire[i]) matters = matters || packet.known < d.told_from;
-    sink.own(matters ? d.told_from : RekeyCounter());
-    sink.number(wire[i].size());
-    for (const Packet& packet : wire[i]) {
-      sink.remote(packet.pair.local);
-      sink.own(packet.pair.remote);
-      sink.number(packet.kind == PacketKind::kRequest ? 1
-                  : scenario.dormancy                 ? static_cast<std::uint64_t>(packet.kind)
-                                                      : 0);  // a reply tells what any packet tells
-      sink.number(packet.nothing_live);
-      sink.number(packet.excused);
-      sink.number(packet.known < d.told_from);
-      sink.number(packet.copy);
-    }
-    sink.number(rekeys[i]);
-    sink.number(restarts[i]);
-    sink.number(detaches[i]);
-    sink.number(removals[i]);
-    sink.number(flushes[i]);
-    sink.number(rollbacks[i]);
-    sink.number(lost_in_row[i]);
-  }
-  out.push_back(static_cast<char>(install_failures));
-  return out;
-}
-
-std::string describe(const Action& action, const World& before) {
-  const std::size_t i = action.device;
-  const std::string self = device_letter(i);
-  const std::string other = device_letter(1 - i);
-  const Device& d = before.device[i];
-  const auto own = [&](RekeyCounter c) { return rekey::name_of(generation_letter(i), c); };
-  const auto theirs = [&](RekeyCounter c) { return rekey::name_of(generation_letter(1 - i), c); };
-  const auto tx = [&](SaPairId pair) { return rekey::tx_name(names_of(i), kPeer, pair); };
-  switch (action.act) {
-    case Act::kRekey:
-      return self + " is told to rekey";
-    case Act::kDrawn:
-      return self + " has drawn " + own(d.drawing[action.index]);
-    case Act::kInstalled:
-      return self + " has installed " + tx(d.installing[action.index]);
-    case Act::kInstallFails:
-      return self + " cannot install " + tx(d.installing[action.index]);
-    case Act::kDurable:
-      return "publish of " + own(d.publishing->counter) + " reaches the controller";
-    case Act::kResult:
-      return "result for " + own(d.result->counter) + " reaches " + self;
-    case Act::kDim:
-      return self + " gets " + theirs(before.controller.stored[1 - i]->counter) +
-             (before.controller.stored[1 - i]->initial_contact ? " [IC]" : "");
-    case Act::kMark:
-      return self + " gets the delivery mark of " + own(before.controller.stored[i]->counter);
-    case Act::kSend:
-      return self + " has a user packet";
-    case Act::kDeliver:
-      return "a packet reaches " + self;
-    case Act::kLose:
-      return "a packet to " + self + " is lost";
-    case Act::kDuplicate:
-      return "a packet to " + self + " is duplicated";
-    case Act::kDetach:
-      return self + " loses the controller";
-    case Act::kAttach:
-      return self + " reaches the controller";
-    case Act::kRestart:
-      return self + " restarts";
-    case Act::kRemove:
-      return "policy removes " + other + " on " + self;
-    case Act::kReturn:
-      return "policy allows " + other + " on " + self + " again";
-    case Act::kFlush:
-      return "someone flushes " + tx(d.inbound[action.index]) + " on " + self;
-    case Act::kRollback:
-      return self + " comes back with an old disk";
-    case Act::kTime:
-      return "time passes";
-  }
-  return {};
 }
 
 }  // namespace cygnet::explore

@@ -48,6 +48,7 @@ struct Scenario {
   bool duplication = false;
   std::uint8_t wire_capacity = 1;  ///< packets in flight a direction; 2 reorders
   bool dormancy = false;           ///< user packets are told as such; otherwise nobody falls asleep
+  bool lazy = false;               ///< the backend derives a pair when its first packet needs it
   bool lifetimes = false;          ///< cap, third, hard or soft are within reach
   Duration jump_max{};             ///< deadlines further away are not waited for; 0: all are
   Duration horizon{};              ///< times older than this make no difference (canonical form)
@@ -64,6 +65,7 @@ struct Packet {
   bool nothing_live = false;  ///< … towards the receiver when it was sent
   bool excused = false;       ///< its sender has restarted since
   RekeyCounter known;         ///< newest DIM of the receiver that counted as received
+  RekeyCounter heard;         ///< newest generation of the receiver the sender had heard on
   bool copy = false;          ///< a duplicate: the replay window drops it
   friend auto operator<=>(const Packet&, const Packet&) = default;
 };
@@ -83,6 +85,8 @@ struct Device {
   std::vector<SaPairId> inbound;   ///< Rx there
   std::vector<SaPairId> outbound;  ///< Tx there
   std::optional<SaPairId> choice;
+  std::vector<SaPairId> underived;  ///< lazy: claimed, no packet needed its keys yet
+  std::vector<SaPairId> dead;       ///< … and now they cannot be derived any more
   // Key store
   std::vector<RekeyCounter> privates;
   std::vector<RekeyCounter> drawing;
@@ -95,11 +99,18 @@ struct Device {
   std::optional<RekeyCounter> seen;     ///< peer's DIM delivered since the last attach
   std::optional<RekeyCounter> marked;   ///< newest own generation a mark told acknowledged
   std::optional<RekeyCounter> marked_unattached;  ///< … told missing on unattached peers only
-  bool removed_peer = false;                      ///< policy has taken the peer away
+  /// Like `marked`, but over reconnects: until the peer says that it has lost its state.
+  std::optional<RekeyCounter> told_delivered;
+  bool removed_peer = false;  ///< policy has taken the peer away
   std::uint32_t boot_count = 1;
   std::uint8_t incarnation = 0;                    ///< restored disks so far
   std::optional<RekeyCounter> disk_last_accepted;  ///< of the peer
-  RekeyCounter told_from;  ///< peers that know less of us may still send on SAs we lost
+  std::optional<Timestamp> could_start_at;         ///< since when something could be chosen
+  /// A sender that has not taken over at least this generation of ours may send on SAs we lost.
+  RekeyCounter told_from;
+  /// … and one that has not heard us on at least this one does not know that we removed it: a DIM
+  /// cannot say so, the controller may have compacted removal and return into nothing.
+  RekeyCounter returned_from;
 };
 
 struct Controller {
@@ -174,6 +185,8 @@ class World {
                                    std::string* story);
   void send(const Scenario& scenario, std::size_t i, SaPairId pair, PacketKind kind,
             std::string* story);
+  /// Lazy: derives the pair's keys, if that is still possible.
+  bool derive(std::size_t i, SaPairId pair);
   std::optional<Violation> attach(const Scenario& scenario, std::size_t i, std::string* story);
   [[nodiscard]] bool dim_waits(std::size_t i) const;
   [[nodiscard]] bool mark_waits(std::size_t i) const;
