@@ -242,7 +242,6 @@ bool Relay::acknowledge(DeviceIndex index, ByteView epoch, Position cursor,
     if (link == nullptr || link->removed || link->unacked != 0) continue;
     if (link->told == before.counter && !is_pending(*link)) mark_acknowledged(index, *link, now);
   }
-  session.pending = std::move(named);
   while (!session.unacked.empty() && session.unacked.front().key <= cursor) {
     const QueueEntry entry = session.unacked.front();
     session.unacked.pop_front();
@@ -251,6 +250,7 @@ bool Relay::acknowledge(DeviceIndex index, ByteView epoch, Position cursor,
     link->unacked = 0;
     if (!is_pending(*link)) mark_acknowledged(index, *link, now);
   }
+  session.pending = std::move(named);
   device.acknowledged = std::max(device.acknowledged, cursor);
   return true;
 }
