@@ -102,6 +102,15 @@ void Core::start_publish(SessionId id, DeviceIndex device, ByteView octets, Time
                                 "join under another name with a new key"},
                           nullptr);
   }
+  if (session.expired) {
+    // Also when a newer certificate is on record (the device lost the answer to its renewal): it
+    // would publish and hear no peers.
+    return refuse_publish(id, device, counter,
+                          Error{crypto::kErrCertificateExpired,
+                                "the certificate this stream was opened with has ended",
+                                session.name, "renew it, then connect with the new one"},
+                          nullptr);
+  }
 
   // Counter rules and checks of protocol section 3, against the newest certificate of the key.
   const crypto::Certificate& certificate =

@@ -51,11 +51,8 @@ void StreamServer::accepted_device(rt::StreamPtr stream) {
   session.deadline->arm_after(limits_.first_message, [this, id] {
     const auto it = sessions_.find(id);
     if (it == sessions_.end()) return;
-    handlers_.on_refused(
-        Error{rt::kErrStreamTimeout, "no Hello came in time", {}, "say Hello after connecting"},
-        it->second.stream->remote_address().to_string());
     it->second.stream->close();
-    ended(id, Error{rt::kErrStreamTimeout, "no Hello"});
+    ended(id, Error{rt::kErrStreamTimeout, "no Hello came in time", {}, "say Hello at once"});
   });
   handlers_.on_connected(id, certificate);
   const auto it = sessions_.find(id);
