@@ -41,7 +41,7 @@ class DataPlane:
         found = [(peer, pair, sa) for peer in self.peers.values() for pair in peer.rekey.pairs.values()
                  for sa in pair.inbound if sa.spi == spi]
         found.sort(key=lambda f: f[0].source != source)  # two peers may have given us one SPI (5.4)
-        reason = "spi"
+        reason = "unknown-spi"
         for peer, pair, sa in found:
             try:
                 decrypted = sa.verify(datagram)
@@ -50,7 +50,7 @@ class DataPlane:
                 continue
             return self._verified(peer, pair, sa, decrypted, source)
         self.counters[reason] += 1
-        if reason == "spi" and self.stream and self.counters["spi"] <= 10:
+        if reason == "unknown-spi" and self.stream and self.counters["unknown-spi"] <= 10:
             self.stream.send(report=self.messages.Report(bad_spi=self.messages.Report.BadSpi(
                 spi=spi, source=ipaddress.ip_address(source[0]).packed, count=1)))
         return None
@@ -125,7 +125,7 @@ class DataPlane:
         """An inner packet, to the peer its destination belongs to; it waits while there is no SA."""
         peer = self._owner(packet.dst)
         if peer is None:
-            self.counters["no-peer"] += 1
+            self.counters["no-route"] += 1
             return
         self._send_to(peer, packet)
 
@@ -153,7 +153,8 @@ class DataPlane:
     # -- discovery -----------------------------------------------------------------------------
     def _discovered(self, datagram, source):
         head = len(DISCOVERY) + 16
-        if self.discovery is None or datagram[:head] != DISCOVERY + self.discovery.cookie:
+        if (self.discovery is None or len(datagram) <= head
+                or datagram[:head] != DISCOVERY + self.discovery.cookie):
             self.counters["ignored"] += 1
             return
         size = {4: 4, 6: 16}.get(datagram[head], 0)

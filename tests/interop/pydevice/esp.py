@@ -14,7 +14,7 @@ IPV4, IPV6, DUMMY = 4, 41, 59
 
 
 class Dropped(Exception):
-    """A packet that is not taken, by name."""
+    """A packet that is not taken, by its name in docs/drops.md."""
 
 
 class Cryptor:
@@ -91,7 +91,7 @@ class OutboundSa:
 
     def seal(self, next_header, payload):
         if self.seq >= self.limit:
-            raise Dropped("sequence")
+            raise Dropped("seq-overflow")
         self.seq += 1  # the first packet has number 1; the number is the AEAD's IV too
         return self.cryptor.seal(self.spi, self.seq, next_header, payload)
 
@@ -124,9 +124,9 @@ class InboundSa:
         number = self._number(int.from_bytes(packet[4:8], "big"))
         behind = self.top - number
         if number <= 0 or behind >= self.window:
-            raise Dropped("replay-old")
+            raise Dropped("replay")
         if behind >= 0 and self.seen >> behind & 1:
-            raise Dropped("replay-seen")
+            raise Dropped("replay")
         inner = self.cryptor.decrypt(packet, number >> 32)
         if behind >= 0:
             self.seen |= 1 << behind

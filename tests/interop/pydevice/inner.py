@@ -45,19 +45,19 @@ def build(packet):
 
 def parse(next_header, octets):
     """The packet without TFC padding; options and extension headers are not for this device."""
+    if next_header not in (IPV4, IPV6):
+        raise Dropped("next-header")
+    if not octets or octets[0] >> 4 != (6 if next_header == IPV6 else 4):
+        raise Dropped("inner-version")
     if next_header == IPV6:
-        if len(octets) < 40 or octets[0] >> 4 != 6:
-            raise Dropped("inner-form")
-        length = int.from_bytes(octets[4:6], "big")
-        if 40 + length > len(octets):
-            raise Dropped("inner-form")
+        length = 40 + int.from_bytes(octets[4:6], "big")
+        if len(octets) < max(40, length):
+            raise Dropped("inner-length")
         return Packet(ipaddress.IPv6Address(octets[8:24]), ipaddress.IPv6Address(octets[24:40]),
-                      octets[6], octets[40:40 + length])
-    if next_header != IPV4 or len(octets) < 20 or octets[0] >> 4 != 4:
-        raise Dropped("inner-form")
+                      octets[6], octets[40:length])
     header, length = 4 * (octets[0] & 15), int.from_bytes(octets[2:4], "big")
     if not 20 <= header <= length <= len(octets):
-        raise Dropped("inner-form")
+        raise Dropped("inner-length")
     return Packet(ipaddress.IPv4Address(octets[12:16]), ipaddress.IPv4Address(octets[16:20]),
                   octets[9], octets[header:length])
 
@@ -71,10 +71,10 @@ def udp(src, src_port, dst, dst_port, data):
 def parse_udp(packet):
     """(source port, destination port, data)."""
     if len(packet.payload) < 8:
-        raise Dropped("inner-form")
+        raise Dropped("inner-length")
     src_port, dst_port, length, checksum = struct.unpack_from(">HHHH", packet.payload)
     if not 8 <= length <= len(packet.payload):
-        raise Dropped("inner-form")
+        raise Dropped("inner-length")
     body = packet.payload[:length]
     if (checksum or packet.src.version == 6) and _checksum(packet.src, packet.dst, UDP, body):
         raise Dropped("inner-checksum")
