@@ -15,9 +15,10 @@ sys.path.insert(0, os.path.join(TOP, "tests", "e2e"))
 
 from support import LabError, MeshTest  # noqa: E402
 
-from pydevice import device, inner, state, stream  # noqa: E402
+from pydevice import device, inner, keymat, state, stream  # noqa: E402
 
 MESSAGES = stream.compile_messages(os.path.join(TOP, "docs", "protocol.md"))
+MANY = 200                      # datagrams a direction
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWNET = 0x40000000
 
@@ -197,3 +198,87 @@ class DeviceTest(MeshTest):
         seen = self.agent_peer(d.name)
         return (peer.rekey.chosen == newest and seen is not None and seen["state"] == "up"
                 and seen["newest_on_newest"] and seen["confirmed"] and seen["pairs"] == 1)
+
+
+class PairTest(DeviceTest):
+    """A settled pair: d1, the agent, and d2, in Python."""
+    settings = {}
+    key_kind = "p256"
+    options = {}                # of the Python device
+
+    def setUp(self):
+        super().setUp()
+        self.start_pair(**self.settings)
+
+    def start_pair(self, **settings):
+        self.start_controller(self.policy(**settings))
+        self.second = self.mesh.devices[1]
+        self.mesh.join(self.real)
+        self.mesh.start_agent(self.real)
+        self.leaf = self.join_python(self.second, self.key_kind)
+        self.python = self.start_python(self.second, **self.options)
+        self.await_settled()
+
+    def await_settled(self, timeout=20):
+        self.loop.until("the pair settled", lambda: self.settled(self.python, self.second), timeout,
+                        lambda: str((self.rekey.describe(), dict(self.python.counters),
+                                     self.agent_peer("d2"))))
+
+    @property
+    def rekey(self):
+        return self.python.peers["d1.demo"].rekey
+
+    def drops(self):
+        """Every packet either end lost since it started, by name."""
+        names = ("unknown-spi", "replay", "icv", "padding", "inner-source", "inner-destination",
+                 "inner-version", "inner-length", "next-header", "no-route", "seq-overflow")
+        return (self.real.api("GET", "/api/v1/status")["drops"],
+                {n: self.python.counters[n] for n in names})
+
+    def flow(self, *args, **options):
+        made = super().flow(*args, **options)
+        made.drops_before = self.drops()
+        return made
+
+    def carry(self, flow, packets):
+        """That many more packets a direction."""
+        goal = flow.sent + packets
+        flow.running = True
+        self.loop.until(f"{packets} packets to be sent", lambda: flow.sent >= goal, 60)
+
+    def finish(self, flow):
+        """Everything that was sent has arrived, once."""
+        flow.running = False
+        try:
+            self.loop.until("the last packets", flow.whole, 5)
+        except LabError:
+            self.fail(f"lost {flow.lost()} of {flow.sent}: {dict(self.python.counters)} "
+                      f"{self.rekey.describe()} {self.real.api('GET', '/api/v1/status')['drops']}")
+        self.assertEqual(flow.duplicates(), (0, 0))
+        self.assertEqual(self.drops(), flow.drops_before)
+
+    # -- rekeys --------------------------------------------------------------------------------
+    def roll_python(self):
+        before = self.python.newest.counter
+        self.python.roll_over()
+        self.loop.until("a new generation", lambda: self.python.newest.counter > before)
+
+    def roll_agent(self):
+        before = max(self.rekey.remotes)
+        self.real.api("POST", "/api/v1/rekey")
+        self.loop.until("the agent's new DIM", lambda: max(self.rekey.remotes) > before)
+
+    def cross(self):
+        """Both rekey, and neither hears of it before both have published."""
+        before = self.python.newest.counter, max(self.rekey.remotes)
+        self.mesh.ctl("POST", "/api/v1/test/hold-relay", {"publishes": 2})
+        self.real.api("POST", "/api/v1/rekey")
+        self.python.roll_over()
+        self.loop.until("both DIMs to cross", lambda: self.python.newest.counter > before[0]
+                        and max(self.rekey.remotes) > before[1])
+
+    def command(self, name, *command):
+        """Runs a program beside the agent while the devices go on; its exit code and output."""
+        process = self.lab.start(name, list(command), ns=self.real.ns)
+        self.loop.until(name, lambda: not process.alive(), 30)
+        return process.popen.returncode, process.tail(100)

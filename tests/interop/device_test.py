@@ -12,74 +12,8 @@ import device_support
 from pydevice import inner
 from pydevice.rekey import Rekey
 
-SECOND = 200                    # datagrams a direction
 
-
-class Pair(device_support.DeviceTest):
-    """A settled pair: d1, the agent, and d2, in Python."""
-    settings = {}
-    key_kind = "p256"
-    version = 6
-
-    def setUp(self):
-        super().setUp()
-        self.start_pair(**self.settings)
-
-    def start_pair(self, **settings):
-        self.start_controller(self.policy(**settings))
-        self.second = self.mesh.devices[1]
-        self.mesh.join(self.real)
-        self.mesh.start_agent(self.real)
-        self.leaf = self.join_python(self.second, self.key_kind)
-        self.python = self.start_python(self.second)
-        self.await_settled()
-
-    def await_settled(self, timeout=20):
-        self.loop.until("the pair settled", lambda: self.settled(self.python, self.second), timeout,
-                        lambda: str((self.rekey.describe(), dict(self.python.counters),
-                                     self.agent_peer("d2"))))
-
-    @property
-    def rekey(self):
-        return self.python.peers["d1.demo"].rekey
-
-    def drops(self):
-        """Every packet either end lost since it started, by name."""
-        names = ("unknown-spi", "replay", "icv", "padding", "inner-source", "inner-destination",
-                 "inner-version", "inner-length", "next-header", "no-route", "seq-overflow")
-        return (self.real.api("GET", "/api/v1/status")["drops"],
-                {n: self.python.counters[n] for n in names})
-
-    def flow(self, *args, **options):
-        made = super().flow(*args, **options)
-        made.drops_before = self.drops()
-        return made
-
-    def carry(self, flow, packets):
-        """That many more packets a direction."""
-        goal = flow.sent + packets
-        flow.running = True
-        self.loop.until(f"{packets} packets to be sent", lambda: flow.sent >= goal, 60)
-
-    def finish(self, flow):
-        """Everything that was sent has arrived, once."""
-        flow.running = False
-        try:
-            self.loop.until("the last packets", flow.whole, 5)
-        except device_support.LabError:
-            self.fail(f"lost {flow.lost()} of {flow.sent}: {dict(self.python.counters)} "
-                      f"{self.rekey.describe()} {self.real.api('GET', '/api/v1/status')['drops']}")
-        self.assertEqual(flow.duplicates(), (0, 0))
-        self.assertEqual(self.drops(), flow.drops_before)
-
-    def command(self, name, *command):
-        """Runs a program beside the agent while the devices go on; its exit code and output."""
-        process = self.lab.start(name, list(command), ns=self.real.ns)
-        self.loop.until(name, lambda: not process.alive(), 30)
-        return process.popen.returncode, process.tail(100)
-
-
-class TrafficTest(Pair):
+class TrafficTest(device_support.PairTest):
     def test_a_settled_pair_was_started_as_the_document_says(self):
         self.assertEqual(self.leaf.name, "d2.demo")
         self.assertTrue(self.python.results[0].accepted)
@@ -95,7 +29,7 @@ class TrafficTest(Pair):
     def test_counted_datagrams_of_both_families_arrive_in_both_directions(self):
         for version in (6, 4):
             flow = self.flow(self.python, self.second, version)
-            self.carry(flow, SECOND)
+            self.carry(flow, device_support.MANY)
             self.finish(flow)
             self.loop.parts.remove(flow)
             flow.close()
@@ -135,23 +69,13 @@ class TrafficTest(Pair):
         self.loop.until("the agent's answer", lambda: self.python.probe_replies[cookie] == 1)
 
 
-class RekeyTest(Pair):
-    def roll_python(self):
-        before = self.python.newest.counter
-        self.python.roll_over()
-        self.loop.until("a new generation", lambda: self.python.newest.counter > before)
-
-    def roll_agent(self):
-        before = max(self.rekey.remotes)
-        self.real.api("POST", "/api/v1/rekey")
-        self.loop.until("the agent's new DIM", lambda: max(self.rekey.remotes) > before)
-
+class RekeyTest(device_support.PairTest):
     def test_the_device_rekeys_under_traffic(self):
         flow = self.flow(self.python, self.second)
-        self.carry(flow, SECOND // 2)
+        self.carry(flow, device_support.MANY // 2)
         self.roll_python()
         self.await_settled()
-        self.carry(flow, SECOND // 2)
+        self.carry(flow, device_support.MANY // 2)
         self.finish(flow)
         self.assertEqual(self.agent_pairs("d2"), {"a1-b2"})
         self.assertEqual(self.rekey.describe()["chosen"], "a2-b1")
@@ -160,29 +84,20 @@ class RekeyTest(Pair):
 
     def test_the_agent_rekeys_under_traffic(self):
         flow = self.flow(self.python, self.second)
-        self.carry(flow, SECOND // 2)
+        self.carry(flow, device_support.MANY // 2)
         self.roll_agent()
         self.await_settled()
-        self.carry(flow, SECOND // 2)
+        self.carry(flow, device_support.MANY // 2)
         self.finish(flow)
         self.assertEqual(self.agent_pairs("d2"), {"a2-b1"})
         self.assertEqual(self.rekey.most_pairs, 2)
 
-    def cross(self):
-        """Both rekey, and neither hears of it before both have published."""
-        before = self.python.newest.counter, max(self.rekey.remotes)
-        self.mesh.ctl("POST", "/api/v1/test/hold-relay", {"publishes": 2})
-        self.real.api("POST", "/api/v1/rekey")
-        self.python.roll_over()
-        self.loop.until("both DIMs to cross", lambda: self.python.newest.counter > before[0]
-                        and max(self.rekey.remotes) > before[1])
-
     def test_both_rekey_at_once_under_traffic(self):
         flow = self.flow(self.python, self.second)
-        self.carry(flow, SECOND // 2)
+        self.carry(flow, device_support.MANY // 2)
         self.cross()
         self.await_settled()
-        self.carry(flow, SECOND // 2)
+        self.carry(flow, device_support.MANY // 2)
         self.finish(flow)
         self.assertEqual(self.agent_pairs("d2"), {"a2-b2"})
         self.assertEqual(self.rekey.most_pairs, 4)
@@ -195,12 +110,12 @@ class RekeyTest(Pair):
 
         flow = self.flow(self.python, self.second)
         with unittest.mock.patch.object(Rekey, "decide", rashly):
-            self.carry(flow, SECOND // 4)
+            self.carry(flow, device_support.MANY // 4)
             self.mesh.ctl("POST", "/api/v1/test/hold-relay", {})
             self.roll_python()
-            self.carry(flow, SECOND // 4)
+            self.carry(flow, device_support.MANY // 4)
             self.mesh.ctl("POST", "/api/v1/test/release-relay")
-            self.carry(flow, SECOND // 4)
+            self.carry(flow, device_support.MANY // 4)
             flow.running = False
             self.loop.until("what the agent's kernel sent", lambda: not flow.lost()[0])
         self.assertGreater(len(flow.lost()[1]), 0)
@@ -236,7 +151,7 @@ class RekeyTest(Pair):
         self.assertEqual(self.python.newest.counter, 2 << 32 | 1)
         self.await_settled()
         flow = self.flow(self.python, self.second)
-        self.carry(flow, SECOND // 2)
+        self.carry(flow, device_support.MANY // 2)
         self.finish(flow)
 
     def test_an_agent_that_lost_its_sas_starts_over(self):
@@ -250,7 +165,7 @@ class RekeyTest(Pair):
         self.assertTrue(self.rekey.remotes[max(self.rekey.remotes)].dim.initial_contact)
         self.await_settled()
         flow = self.flow(self.python, self.second)
-        self.carry(flow, SECOND // 2)
+        self.carry(flow, device_support.MANY // 2)
         self.finish(flow)
 
 

@@ -27,7 +27,7 @@ class Device(DataPlane):
     """Sockets open with start(). `place` is a context manager in which sockets are made."""
 
     def __init__(self, directory, messages, address, port=4500, inner_addresses=(), lanes=64,
-                 place=contextlib.nullcontext, clock=time.monotonic):
+                 offer=lambda proposals: proposals, place=contextlib.nullcontext, clock=time.monotonic):
         self.state = State(directory)
         self.messages = messages
         self.place = place
@@ -38,6 +38,7 @@ class Device(DataPlane):
         self.addresses = {self.mesh_address, *map(ipaddress.ip_address, inner_addresses)}
         self.bind = (address, port)
         self.lanes = lanes
+        self.offer = offer              # what this device can do of the mesh's proposals, in its order
         self.settings = Settings()
         self.generations = []           # own, oldest first; those without SAs and private value are dropped
         self.peers = {}
@@ -61,7 +62,6 @@ class Device(DataPlane):
         self.on_datagram = lambda packet, src_port, dst_port, data: None
         self.echoes = collections.Counter()     # (ident, seq) -> replies
         self.probe_replies = collections.Counter()
-        self.tamper = lambda octets: octets     # what a lying device does to a DIM before it publishes
         # Without its SAs a device starts with a higher boot count, on disk before use (3.3).
         self.state.save(boot_count=self.state["boot_count"] + 1, sequence=0)
         self.initial_contact = True
@@ -128,10 +128,11 @@ class Device(DataPlane):
     def draw(self):
         """A generation: DH pairs, nonce, DIM; counter on disk before anything is published (3.3)."""
         self.state.save(sequence=self.state["sequence"] + 1)
-        offered = list(dict.fromkeys(p.group for p in self.settings.proposals))
+        offer = self.offer(self.settings.proposals)
+        offered = list(dict.fromkeys(p.group for p in offer))
         pairs = {group: KeyPair(group) for group in offered}
         dim = codec.Dim(name=self.name, counter=self.state["boot_count"] << 32 | self.state["sequence"],
-                        proposals=self.settings.proposals, nonce=secrets.token_bytes(32),
+                        proposals=offer, nonce=secrets.token_bytes(32),
                         kes=tuple((g, pairs[g].public) for g in offered),
                         initial_contact=self.initial_contact,
                         lanes=min(self.lanes, self.settings.lanes))
@@ -194,7 +195,7 @@ class Device(DataPlane):
         if self.stream and self.welcomed and self.publishing is None:
             self.publishing = self.newest
             self.publish_again_at = None
-            self.stream.send(publish_dim=self.messages.PublishDim(dim=self.tamper(self.newest.octets)))
+            self.stream.send(publish_dim=self.messages.PublishDim(dim=self.newest.octets))
 
     def _accept(self, generation, accepted_ms):
         generation.accepted_ms = accepted_ms
