@@ -13,7 +13,7 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, "tests", "e2e"))
 
-from support import LabError, MeshTest  # noqa: E402
+from support import CONTROL_PORT, LabError, MeshTest  # noqa: E402
 
 from pydevice import device, inner, keymat, state, stream  # noqa: E402
 

@@ -44,9 +44,8 @@ def check(octets, certificate, device, known, view):
     digest = digest_of(dim)
     if dim.counter < known.counter:
         raise Refused("stale-dim", f"{dim.counter:#x} after {known.counter:#x}")
-    if dim.counter == known.counter:
-        if digest != known.digest:
-            raise Refused("equivocation", f"counter {dim.counter:#x} with other content")
+    equivocates = dim.counter == known.counter and digest != known.digest
+    if dim.counter == known.counter and not equivocates:
         if identity.spki_sha256(identity.load(certificate).public_key()) == known.pin:
             return SAME, dim, None
     elif known.counter and dim.initial_contact and dim.boot_count <= known.counter >> 32:
@@ -61,6 +60,8 @@ def check(octets, certificate, device, known, view):
     if known.pin and leaf.pin != known.pin and not view.may_change_key:
         raise Refused("peer-key-changed", f"{dim.name} has another key than before")
     codec.verify(dim, leaf.public_key, view.mesh_id)
+    if equivocates:  # proved only now: somebody else's octets prove nothing
+        raise Refused("equivocation", f"counter {dim.counter:#x} with other content")
     if view.nonces.get(dim.nonce, (dim.name, dim.counter)) != (dim.name, dim.counter):
         raise Refused("nonce-reused", f"held from {view.nonces[dim.nonce]}")
     for group in {p.group for p in dim.proposals if usable(p)}:

@@ -48,6 +48,7 @@ class Device(DataPlane):
         self.publishing = None
         self.publish_again_at = None
         self.rekey_wanted = False
+        self.offline = False            # kept away from the controller by its owner
         self.offset_ms = 0
         self.reconnect_at, self.reconnect_gap = 0.0, 0.1
         self.soft_at = None
@@ -55,6 +56,8 @@ class Device(DataPlane):
         self.seen_endpoint = None
         # for owners and tests
         self.counters = collections.Counter()
+        self.welcome = None             # the last
+        self.certificate_of = {}        # name -> the last one relayed with an accepted DIM
         self.results = []               # PublishResults
         self.goaways = []
         self.alarms = []
@@ -197,7 +200,7 @@ class Device(DataPlane):
             self.publish_again_at = None
             self.stream.send(publish_dim=self.messages.PublishDim(dim=self.newest.octets))
 
-    def _accept(self, generation, accepted_ms):
+    def accepted(self, generation, accepted_ms):
         generation.accepted_ms = accepted_ms
         if generation.accepted_at is None:
             generation.accepted_at = self.clock()
@@ -210,6 +213,7 @@ class Device(DataPlane):
             handler(getattr(message, kind))
 
     def _on_welcome(self, m):
+        self.welcome = m
         self.welcomed, self.reconnect_gap = True, 0.1
         self.offset_ms = m.server_time_ms - 1000 * self.clock()
         if m.server_time_ms > self.state["time_ms"]:
@@ -231,7 +235,7 @@ class Device(DataPlane):
         same = next((g for g in self.generations if g.counter == own.counter), None)
         mine = self.newest.counter if self.newest else self.state["boot_count"] << 32
         if same is self.newest and same is not None and same.octets == stored.dim:
-            return self._accept(self.newest, stored.accepted_at_ms)
+            return self.accepted(self.newest, stored.accepted_at_ms)
         if own.counter < mine:
             return self._publish() if self.newest else self.draw()
         self._lost_state(own)
@@ -255,7 +259,7 @@ class Device(DataPlane):
             return
         now = self.clock()
         if m.accepted:
-            self._accept(generation, m.accepted_at_ms)
+            self.accepted(generation, m.accepted_at_ms)
             for peer in self.peers.values():
                 peer.rekey.decide(self.generations, now)
             if generation is not self.newest:
@@ -362,6 +366,7 @@ class Device(DataPlane):
         verdict, dim, leaf = checks.check(stored.dim, stored.certificate_der, peer.name, known,
                                           self._view(peer))
         now = self.clock()
+        self.certificate_of[peer.name] = stored.certificate_der
         if verdict == checks.NEW:
             if known.counter and dim.boot_count > known.counter >> 32:
                 peer.rekey.peer_lost_state()
@@ -383,7 +388,7 @@ class Device(DataPlane):
     def tick(self):
         now = self.clock()
         if self.stream is None:
-            if now >= self.reconnect_at:
+            if now >= self.reconnect_at and not self.offline:
                 self._connect(now)
         else:
             try:

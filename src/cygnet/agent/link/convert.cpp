@@ -79,12 +79,18 @@ Result<UdpEndpoint> endpoint_from(const pb::Endpoint& message) {
   return endpoint;
 }
 
-Result<StoredDim> stored_from(const pb::StoredDim& message) {
-  if (message.dim().empty() || message.dim().size() > proto::kDimLengthMax) {
-    return refuse("a DIM of " + std::to_string(message.dim().size()) + " octets");
-  }
+// A peer's DIM may be anything: one that no check would pass is that peer's refusal (dim-size,
+// dim-form), not the end of the stream that carries everybody else's.
+StoredDim peer_dim_from(const pb::StoredDim& message) {
   return StoredDim{bytes_of(message.dim()), bytes_of(message.certificate_der()),
                    server_time(message.accepted_at_ms())};
+}
+
+Result<StoredDim> own_dim_from(const pb::StoredDim& message) {
+  if (message.dim().empty() || message.dim().size() > proto::kDimLengthMax) {
+    return refuse("an own DIM of " + std::to_string(message.dim().size()) + " octets");
+  }
+  return peer_dim_from(message);
 }
 
 Result<Duration> duration_from(std::uint64_t ms, Duration fallback, const char* field) {
@@ -152,7 +158,7 @@ Result<WelcomeMessage> welcome_from(const pb::Welcome& message) {
   out.welcome.server_time = server_time(message.server_time_ms());
   out.welcome.resumed = message.resumed();
   if (message.has_own_dim()) {
-    CYGNET_TRY(out.welcome.own_dim, stored_from(message.own_dim()));
+    CYGNET_TRY(out.welcome.own_dim, own_dim_from(message.own_dim()));
   }
   CYGNET_TRY(out.welcome.revocations, revocations_from(message.revocations()));
   CYGNET_TRY(out.welcome.settings, settings_from(message.settings()));
@@ -180,9 +186,7 @@ Result<PeerChange> change_from(const pb::PeerChange& message) {
   PeerChange change;
   CYGNET_TRY(change.device, name_from(message.device(), "change.device"));
   change.removed = message.removed();
-  if (message.has_dim()) {
-    CYGNET_TRY(change.dim, stored_from(message.dim()));
-  }
+  if (message.has_dim()) change.dim = peer_dim_from(message.dim());
   if (message.has_endpoints()) {
     change.endpoints.emplace();
     for (const pb::Endpoint& item : message.endpoints().items()) {
@@ -228,7 +232,7 @@ Result<PublishResult> result_from(const pb::PublishResult& message) {
   result.refusal_code = message.refusal().code();
   result.refusal_message = message.refusal().message();
   if (message.has_newer()) {
-    CYGNET_TRY(result.newer, stored_from(message.newer()));
+    CYGNET_TRY(result.newer, own_dim_from(message.newer()));
   }
   return result;
 }

@@ -105,10 +105,6 @@ TEST(FromController, WhatBreaksTheFormIsRefusedWhole) {
   const std::vector<std::pair<const char*, Change>> updates{
       {"name", [&](auto& m) { first(m).set_device("B.m"); }},
       {"name without mesh", [&](auto& m) { first(m).set_device("b"); }},
-      {"big DIM",
-       [&](auto& m) {
-         first(m).mutable_dim()->set_dim(std::string(proto::kDimLengthMax + 1, 'x'));
-       }},
       {"address",
        [&](auto& m) { first(m).mutable_endpoints()->mutable_items(0)->set_address("123"); }},
       {"port 0", [&](auto& m) { first(m).mutable_endpoints()->mutable_items(0)->set_port(0); }},
@@ -122,6 +118,17 @@ TEST(FromController, WhatBreaksTheFormIsRefusedWhole) {
     EXPECT_FALSE(decode(message)) << name;
   }
   EXPECT_FALSE(decode_controller_message(Bytes{0xff, 0xff, 0xff}));
+}
+
+TEST(FromController, ADimTooLargeIsForTheChecksToRefuseAndTheOthersOfItsUpdateAreHeard) {
+  pb::FromController message = good_update();
+  message.mutable_update()->mutable_changes(0)->mutable_dim()->set_dim(
+      std::string(proto::kDimLengthMax + 1, 'x'));
+  const auto decoded = decode(message);
+  ASSERT_TRUE(decoded);
+  const auto& update = std::get<Update>(*decoded);
+  ASSERT_TRUE(update.changes.front().dim);
+  EXPECT_EQ(update.changes.front().dim->dim.size(), proto::kDimLengthMax + 1);
 }
 
 TEST(FromController, CutAnywhereItIsRefusedOrAnotherMessageButNeverHarmful) {
