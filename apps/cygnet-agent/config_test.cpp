@@ -3,6 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <map>
+#include <regex>
+#include <sstream>
+
 #include "cygnet/rt/config.h"
 
 namespace cygnet::agent {
@@ -48,6 +53,62 @@ TEST(AgentConfiguration, AQuantityWithoutItsUnitIsRefused) {
   EXPECT_FALSE(parse_config("keepalive: 20\n", "agent.yaml"));
   EXPECT_FALSE(parse_config("esp_port: 70000\n", "agent.yaml"));
   EXPECT_FALSE(parse_config("log: {level: chatty}\n", "agent.yaml"));
+}
+
+/// Key and default of every row of the table in docs/agent.md, "Configuration".
+std::map<std::string, std::string> documented() {
+  std::ifstream file("docs/agent.md");
+  EXPECT_TRUE(file.is_open());
+  std::map<std::string, std::string> rows;
+  const std::regex row("\\| `([a-z_.]+)` \\| `?([^`|]*?)`? \\| .+ \\|");
+  bool inside = false;
+  for (std::string line; std::getline(file, line);) {
+    if (line.rfind("## ", 0) == 0) inside = line == "## Configuration";
+    std::smatch match;
+    if (inside && std::regex_match(line, match, row)) rows[match[1]] = match[2];
+  }
+  return rows;
+}
+
+/// `config_text` with the keys of maps written as in the document: "log.level".
+std::map<std::string, std::string> printed(const AgentConfig& config) {
+  std::map<std::string, std::string> rows;
+  std::istringstream text(config_text(config));
+  for (std::string line; std::getline(text, line);) {
+    const auto colon = line.find(": ");
+    const std::string key = line.substr(0, colon);
+    const std::string value = line.substr(colon + 2);
+    if (value.front() != '{') {
+      rows[key] = value;
+      continue;
+    }
+    const std::regex entry("([a-z_]+): ([^,}]+)");
+    for (std::sregex_iterator it(value.begin(), value.end(), entry), end; it != end; ++it) {
+      rows[key + "." + (*it)[1].str()] = (*it)[2];
+    }
+  }
+  return rows;
+}
+
+TEST(AgentConfiguration, TheDocumentNamesEveryKeyWithItsDefault) {
+  auto rows = documented();
+  EXPECT_EQ(rows["ppk_file"], "none");
+  rows.erase("ppk_file");  // not printed while there is none
+  EXPECT_EQ(rows, printed(AgentConfig{}));
+}
+
+TEST(AgentConfiguration, EveryDocumentedKeyIsReadWithItsDefault) {
+  for (const auto& [key, value] : documented()) {
+    const auto dot = key.find('.');
+    const std::string text = value == "none" ? "/root/ppk" : value;
+    const std::string yaml = dot == std::string::npos ? key + ": " + text
+                                                      : key.substr(0, dot) + ": {" +
+                                                            key.substr(dot + 1) + ": " + text + "}";
+    const auto config = parse_config(yaml, "agent.yaml");
+    EXPECT_TRUE(config) << yaml << ": " << config.error().to_string();
+    if (!config || value == "none") continue;
+    EXPECT_EQ(config_text(*config), config_text(AgentConfig{})) << yaml;
+  }
 }
 
 }  // namespace

@@ -104,6 +104,10 @@ std::string status_text(const Json& status, const Style& style) {
   out += line("peers", text("peers.up") + " of " + text("peers.wanted") + " up, " +
                            text("peers.proven") + " proven");
   out += line("drops", drops_text(at_path(status, "drops"), style));
+  if (const std::string refused = drops_text(at_path(status, "refused"), style);
+      refused != "none") {
+    out += line("refused", refused);
+  }
   return out;
 }
 

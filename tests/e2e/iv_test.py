@@ -19,13 +19,14 @@ class NoIvTwice(MeshTest):
         self.mesh.cygnet("apply", "-f", path)
 
     def start_traffic(self):
+        self.traffic = []
         for d in self.mesh.devices:
             peers = []
             for o in self.mesh.devices:
                 if o is not d:
                     peers += ["--peer", f"{o.number}={o.inner4},{d.inner4}"]
-            self.lab.start(f"traffic-{d.name}", [os.path.join(BIN, "cygnet-traffic"), "run", "--self", str(d.number), "--rate", "100",
-                                                 "--tcp-mbit", "0", "--log", os.path.join(self.lab.dir, d.name + ".log"), *peers], ns=d.ns)
+            self.traffic.append(self.lab.start(f"traffic-{d.name}", [os.path.join(BIN, "cygnet-traffic"), "run", "--self", str(d.number), "--rate", "100",
+                                                 "--tcp-mbit", "0", "--log", os.path.join(self.lab.dir, d.name + ".log"), *peers], ns=d.ns))
 
     def test_no_spi_and_iv_twice(self):
         tcpdump, path = self.capture()
@@ -47,6 +48,22 @@ class NoIvTwice(MeshTest):
             self.apply(without)
             self.lab.wait("d2 gone from d1", gone, 10)
             self.mesh.cygnet("rollback")
+            self.await_settled()
+        with self.subTest("pairs idle out and wake"):
+            for process in self.traffic:
+                process.stop(signal.SIGINT)
+            self.apply(policy.replace("every: 1h", "every: 4s") + "forget_cap: 2s\ndrain: 1s\n")
+
+            def states(wanted):
+                return all(i["state"] == wanted for d in self.mesh.devices for i in d.api("GET", "/api/v1/peers")["items"])
+
+            self.lab.wait("every pair dormant", lambda: states("dormant"), 40)
+            before = self.mesh.agent_status(a)["generation"]["counter"]
+            self.lab.wait("a rekey of dormant pairs", lambda: self.mesh.agent_status(a)["generation"]["counter"] != before, 20)
+            self.assertIn("idle", self.device_command(a, "why", "d2", check=False).stdout)
+            self.start_traffic()
+            self.lab.wait("every pair awake", lambda: states("up"), 20)
+            self.apply(policy)
             self.await_settled()
         with self.subTest("SAs flushed by hand"):
             before = self.mesh.agent_status(a)["generation"]["counter"]

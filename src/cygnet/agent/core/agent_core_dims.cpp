@@ -92,9 +92,12 @@ void AgentCore::accept(Peer& peer, const Job& job, const proto::DimCheckResult& 
   const proto::RekeyCounter counter = accepted.dim.counter;
   // Another device's DIM may have brought this nonce while the worker looked at this one.
   if (const auto holder = nonce_holder(peer.device, counter, accepted.dim.nonce)) {
-    refuse(peer, result,
-           Error{proto::kErrNonceReused, "the nonce of DIM " + proto::to_string(counter) +
-                                             " is already held from " + *holder});
+    refuse(
+        peer, result,
+        Error{proto::kErrNonceReused,
+              "the nonce of DIM " + proto::to_string(counter) + " is already held from " + *holder,
+              {},
+              "roll the device over: it has to draw a new nonce"});
     acks_.judged(job.ticket);
     return;
   }

@@ -107,7 +107,8 @@ Status Agent::load() {
                 features_, abilities, std::move(restored), options_.build_time);
 
   const auto saver = [this](const char* name, Duration delay, auto store) {
-    return std::make_unique<Saver>(loop_, *disk_, name, delay, std::move(store));
+    return std::make_unique<Saver>(loop_, *disk_, name, delay, std::move(store),
+                                   [this] { ++alarms_["not-stored"]; });
   };
   save_table_ = saver("the peer table", kTableDelay, [this]() -> std::function<Status()> {
     return [this, table = core_->table()] { return directory_.store_table(table); };
@@ -189,6 +190,14 @@ void Agent::stop(bool open) {
   }
   keys_.erase_all();
   if (backend_) backend_->shut_down(open);
+}
+
+std::map<std::string, std::uint64_t> Agent::refused() const {
+  std::map<std::string, std::uint64_t> all = core_->refusals();
+  for (const auto& [code, count] : refused_) all[code] += count;
+  if (link_->messages_refused() != 0)
+    all[std::string(kErrMessage.name())] += link_->messages_refused();
+  return all;
 }
 
 // ---- For the local interface ----

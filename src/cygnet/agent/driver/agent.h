@@ -112,7 +112,11 @@ class Agent final : public BackendEvents {
   [[nodiscard]] const std::optional<UdpEndpoint>& seen_endpoint() const { return seen_endpoint_; }
   [[nodiscard]] const std::map<proto::PeerId, Error>& peer_problems() const { return problems_; }
   [[nodiscard]] SelfConfig self(const std::vector<IpPrefix>& prefixes) const;
+  /// Since the start, by code: what an operator has to look at.
   [[nodiscard]] const std::map<std::string, std::uint64_t>& alarms() const { return alarms_; }
+  /// Since the start, by code: DIMs, probes, messages and certificates that were refused and
+  /// changed nothing.
+  [[nodiscard]] std::map<std::string, std::uint64_t> refused() const;
 
  private:
   Agent(rt::Loop& loop, AgentOptions options, rt::StateLock lock, StateDir directory);
@@ -178,6 +182,7 @@ class Agent final : public BackendEvents {
   void take_trust(const std::vector<Bytes>& trust);
   void renewed(const RenewedMessage& message);
   void plan_renewal();
+  void store(const char* what, std::function<Status()> job);
   void ask_renewal();
   void discover();
   [[nodiscard]] std::uint32_t random_u32();
@@ -226,6 +231,7 @@ class Agent final : public BackendEvents {
   std::map<proto::PeerId, Timestamp> heard_;
   std::map<proto::PeerId, Error> problems_;
   std::map<std::string, std::uint64_t> alarms_;
+  std::map<std::string, std::uint64_t> refused_;  ///< what the core does not count
   std::map<std::uint64_t, Ping> pings_;
   std::uint64_t next_ping_ = 1;
   DataPlaneView view_;

@@ -299,8 +299,14 @@ void Agent::run(Note& effect) {
   const auto level =
       effect.level == NoteLevel::kInfo ? rt::LogLevel::kInfo : rt::LogLevel::kWarning;
   if (effect.level == NoteLevel::kAlarm) {
-    ++alarms_[effect.message.substr(0, effect.message.find(':'))];
-    rt::log(rt::LogLevel::kError, "ALARM " + effect.message, {{"peer", peer}});
+    ++alarms_[effect.error ? std::string(effect.error->code.name())
+                           : effect.message.substr(0, effect.message.find(':'))];
+    const std::string message = "ALARM " + effect.message;
+    if (effect.error) {
+      rt::log(rt::LogLevel::kError, message, *effect.error, {{"peer", peer}});
+    } else {
+      rt::log(rt::LogLevel::kError, message, {{"peer", peer}});
+    }
   } else if (effect.error) {
     rt::log(level, effect.message, *effect.error, {{"peer", peer}});
   } else {

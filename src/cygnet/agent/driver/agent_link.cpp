@@ -87,6 +87,14 @@ void Agent::discover() {
 
 // ---- Certificates ----
 
+void Agent::store(const char* what, std::function<Status()> job) {
+  disk_->submit(std::move(job), [this, what](const Status& status) {
+    if (status) return;
+    ++alarms_["not-stored"];
+    rt::log_error(std::string("cannot store ") + what, status.error());
+  });
+}
+
 // "a controller without the CA key cannot swap a DIM": so a new trust anchor has to be signed by
 // one that is trusted already. Taking one away is the controller's to decide.
 void Agent::take_trust(const std::vector<Bytes>& trust) {
@@ -122,10 +130,7 @@ void Agent::take_trust(const std::vector<Bytes>& trust) {
   if (next.empty() || equal_lists) return;
   rt::log_info("the trust bundle changes", {{"anchors", next.size()}});
   link_->replace_trust(next);
-  disk_->submit([this, next] { return directory_.store_trust(next); },
-                [](const Status& status) {
-                  if (!status) rt::log_error("cannot store the trust bundle", status.error());
-                });
+  store("the trust bundle", [this, next] { return directory_.store_trust(next); });
   event([certificate = core_->identity().certificate, next](AgentCore& core, Now now) {
     return core.on_certificate_renewed(certificate, next, now);
   });
@@ -153,6 +158,7 @@ void Agent::ask_renewal() {
 
 void Agent::renewed(const RenewedMessage& message) {
   if (message.refusal) {
+    ++refused_["certificate-renewal"];
     rt::log_warning("the controller does not renew the certificate", *message.refusal);
     return;
   }
@@ -174,13 +180,12 @@ void Agent::renewed(const RenewedMessage& message) {
   }
   if (usable) usable = link_->replace_identity({*key_, {*certificate}});
   if (!usable) {
+    ++refused_["certificate-renewal"];
     rt::log_warning("the new certificate is of no use; the old one stays", usable.error());
     return;
   }
-  disk_->submit([this, c = *certificate] { return directory_.store_certificate(c); },
-                [](const Status& status) {
-                  if (!status) rt::log_error("cannot store the new certificate", status.error());
-                });
+  store("the new certificate",
+        [this, c = *certificate] { return directory_.store_certificate(c); });
   event([c = *certificate](AgentCore& core, Now now) {
     return core.on_certificate_renewed(c, {}, now);
   });

@@ -22,11 +22,12 @@ class Saver {
  public:
   /// `snapshot` runs on the control thread and returns the job for the disk worker.
   Saver(rt::Loop& loop, rt::WorkerPool& disk, std::string name, Duration delay,
-        std::function<std::function<Status()>()> snapshot)
+        std::function<std::function<Status()>()> snapshot, std::function<void()> on_failed)
       : disk_(disk),
         name_(std::move(name)),
         delay_(delay),
         snapshot_(std::move(snapshot)),
+        on_failed_(std::move(on_failed)),
         timer_(loop) {}
 
   void request() {
@@ -57,13 +58,16 @@ class Saver {
     });
   }
   void report(const Status& status) {
-    if (!status) rt::log_error("cannot store " + name_, status.error());
+    if (status) return;
+    rt::log_error("cannot store " + name_, status.error());
+    on_failed_();
   }
 
   rt::WorkerPool& disk_;
   std::string name_;
   Duration delay_;
   std::function<std::function<Status()>()> snapshot_;
+  std::function<void()> on_failed_;
   bool wanted_ = false;
   bool writing_ = false;
   rt::Timer timer_;

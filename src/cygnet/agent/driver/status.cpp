@@ -219,6 +219,8 @@ std::string status_json(const Agent& agent, const DataPlaneView& view) {
       {"sa_pairs_per_peer_max", counts.sa_pairs_per_peer_max},
       {"peers", {{"wanted", wanted}, {"up", up}, {"proven", proven}}},
       {"drops", drops_object(view)},
+      {"refused", agent.refused()},
+      {"alarms", agent.alarms()},
       {"certificate_not_after", ms_since_1970(core.identity().certificate.not_after())},
       {"seen_endpoint",
        or_null(agent.seen_endpoint(), [](const UdpEndpoint& e) { return to_text(e); })},
@@ -329,10 +331,10 @@ std::string drops_json(const Agent& agent, const DataPlaneView& view) {
         {"count", drop.count},
         {"text", drop.loss ? "packets lost" : "discarded by design, no traffic of anybody's"}});
   }
-  for (const auto& [code, count] : agent.core().refusals()) {
-    items.push_back(Json{{"name", "dim." + code},
+  for (const auto& [code, count] : agent.refused()) {
+    items.push_back(Json{{"name", "refused." + code},
                          {"count", count},
-                         {"text", "DIMs or probes refused: they changed nothing"}});
+                         {"text", "DIMs, probes or messages refused: they changed nothing"}});
   }
   return rt::dump_json(Json{{"items", std::move(items)}});
 }

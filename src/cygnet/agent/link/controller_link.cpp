@@ -125,10 +125,7 @@ void ControllerLink::connected(Result<rt::StreamPtr> stream) {
 
 void ControllerLink::message(Bytes octets) {
   Result<ControllerMessage> decoded = decode_controller_message(octets);
-  if (!decoded) {
-    closed(decoded.error());
-    return;
-  }
+  if (!decoded) return refuse(decoded.error());
   if (const auto* goaway = std::get_if<GoawayMessage>(&*decoded)) {
     closed(Error{rt::kErrStreamClosed, "the controller asks to come back later: " + goaway->reason},
            goaway->reconnect_after);
@@ -136,9 +133,8 @@ void ControllerLink::message(Bytes octets) {
   }
   if (const auto* welcome = std::get_if<WelcomeMessage>(&*decoded)) {
     if (state_ != State::kHello || welcome->mesh != options_.mesh) {
-      closed(Error{kErrMessage, "a Welcome out of place or of another mesh", "controller",
-                   "check which controller the device was enrolled at"});
-      return;
+      return refuse(Error{kErrMessage, "a Welcome out of place or of another mesh", "controller",
+                          "check which controller the device was enrolled at"});
     }
     last_error_.reset();
     set_state(State::kUp);
@@ -148,10 +144,15 @@ void ControllerLink::message(Bytes octets) {
     return;
   }
   if (state_ != State::kUp) {
-    closed(Error{kErrMessage, "the first message is no Welcome", "controller"});
-    return;
+    return refuse(Error{kErrMessage, "the first message is no Welcome", "controller",
+                        "check that the address is that of a cygnetd of this mesh"});
   }
   handlers_.on_message(std::move(*decoded));
+}
+
+void ControllerLink::refuse(const Error& error) {
+  ++messages_refused_;
+  closed(error);
 }
 
 void ControllerLink::closed(const Error& error, std::optional<Duration> told) {

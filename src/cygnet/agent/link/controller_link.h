@@ -72,6 +72,8 @@ class ControllerLink {
   /// Numeric address of the stream's other end; nullopt while there is none.
   [[nodiscard]] std::optional<rt::HostPort> remote_address() const;
   [[nodiscard]] const std::optional<Error>& last_error() const { return last_error_; }
+  /// Messages that broke the form or came out of place, since the start; each ended its stream.
+  [[nodiscard]] std::uint64_t messages_refused() const { return messages_refused_; }
 
  private:
   ControllerLink(rt::Loop& loop, Options options, Handlers handlers,
@@ -80,6 +82,7 @@ class ControllerLink {
   void connect();
   void connected(Result<rt::StreamPtr> stream);
   void message(Bytes octets);
+  void refuse(const Error& error);
   void closed(const Error& error, std::optional<Duration> told = {});
   [[nodiscard]] Duration delay(bool publish_waits);
   void wait(Duration delay);
@@ -96,6 +99,7 @@ class ControllerLink {
   rt::Timer timer_;
   Timestamp away_since_{};
   std::optional<Error> last_error_;
+  std::uint64_t messages_refused_ = 0;
 };
 
 [[nodiscard]] std::string_view to_string(ControllerLink::State state);

@@ -36,7 +36,8 @@ Error counter_error(CounterVerdict verdict, const Dim& dim, const KnownDim& last
       return {kErrStaleDim,
               name_and_counter(dim) + " is older than " + to_string(last.counter),
               {},
-              {}};
+              "nothing, if it came once; if it stays, the controller was restored from a backup: "
+              "roll the device over"};
     case CounterVerdict::kInitialContact:
       return {kErrInitialContact,
               name_and_counter(dim) + " claims INITIAL_CONTACT without a higher boot count than " +
@@ -130,17 +131,19 @@ class Checker {
         crypto::verify_chain(*certificate_, context_.intermediates, context_.trust, context_.now));
     CYGNET_TRY(const DeviceIdentity identity, identity_of_leaf(*certificate_));
     if (identity == DeviceIdentity{context_.mesh, dim_.device}) return {};
-    return fail(kErrCertificateIdentity, "the certificate is " + identity.device.value() +
-                                             "'s in mesh " + mesh_id_text(identity.mesh) +
-                                             ", the DIM is " + dim_.device.value() + "'s in mesh " +
-                                             mesh_id_text(context_.mesh));
+    return fail(kErrCertificateIdentity,
+                "the certificate is " + identity.device.value() + "'s in mesh " +
+                    mesh_id_text(identity.mesh) + ", the DIM is " + dim_.device.value() +
+                    "'s in mesh " + mesh_id_text(context_.mesh),
+                {}, "find out who published it: a device signs for itself only");
   }
 
   bool revocation() {
     if (!context_.is_revoked) return true;
     if (!context_.is_revoked(*certificate_)) return record(DimCheck::kRevocation, {});
     return record(DimCheck::kRevocation,
-                  fail(kErrRevoked, "the certificate of " + dim_.device.value() + " is revoked"));
+                  fail(kErrRevoked, "the certificate of " + dim_.device.value() + " is revoked", {},
+                       "enrol the device anew under another name, with a new key"));
   }
 
   bool pin() {
@@ -180,8 +183,10 @@ class Checker {
     if (!context_.nonce_holder) return true;
     const std::optional<std::string> holder = context_.nonce_holder(dim_.device, dim_.nonce);
     if (!holder) return record(DimCheck::kNonce, {});
-    return record(DimCheck::kNonce, fail(kErrNonceReused, "the nonce of " + name_and_counter(dim_) +
-                                                              " is already held from " + *holder));
+    return record(DimCheck::kNonce, fail(kErrNonceReused,
+                                         "the nonce of " + name_and_counter(dim_) +
+                                             " is already held from " + *holder,
+                                         {}, "roll the device over: it has to draw a new nonce"));
   }
 
   void finish() {

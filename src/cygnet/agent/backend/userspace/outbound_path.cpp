@@ -205,7 +205,15 @@ void OutboundPath::send_keepalives() {
       return;
     }
     peer.last_sent = state_.now;
-    send_raw(peer.endpoint, peer.id, {}, kNatKeepalive);
+    // A dummy packet keeps a NAT's mapping as well, and being authenticated it tells the peer where
+    // we are now: a NAT that forgot us or changed its address costs an idle pair no more than this.
+    const auto slot = peer.chosen == nullptr ? std::nullopt : sender_.pool().acquire();
+    if (slot) {
+      transmit(peer, *peer.chosen, *peer.chosen->outbound.front(),
+               {*slot, 0, esp::kNextHeaderDummy, 0, false}, peer.endpoint);
+    } else {
+      send_raw(peer.endpoint, peer.id, {}, kNatKeepalive);
+    }
   });
 }
 

@@ -366,6 +366,24 @@ TEST_F(TwoDevices, KeepsNatMappingsOpen) {
   }
 }
 
+TEST_F(TwoDevices, AKeepaliveTellsThePeerWhereWeAre) {
+  start([](int side, UserspaceConfig& config) {
+    if (side == 0) config.keepalive = std::chrono::milliseconds(80);
+  });
+  introduce();
+  // Right believes that left is somewhere else, as after a change at left's NAT; both are silent.
+  device_[1]->with([&](UserspaceBackend& backend) {
+    PeerConfig peer = other_of(1);
+    peer.endpoints = {at("192.0.2.1", 7777)};
+    EXPECT_TRUE(backend.set_peer(peer).has_value());
+  });
+  const PairPlan plan;
+  install(plan);
+  choose_both(plan);
+  EXPECT_TRUE(eventually([&] { return !device_[1]->events().moved().empty(); }));
+  EXPECT_TRUE(passes(1, false));
+}
+
 TEST_F(TwoDevices, TellsTheSoftLimitOnceAPair) {
   PairPlan plan;
   bring_up(plan);
