@@ -15,7 +15,8 @@ namespace cygnet::proto::rekey {
 /// which shows both that the rule is needed and that the explorer would see it missing.
 struct Rules {
   bool start = true;                   ///< send at all while nothing is live (AMB-01)
-  bool start_oldest = true;            ///< Start takes the oldest accepted local generation
+  bool start_oldest = true;            ///< Start takes the oldest accepted local generation …
+  bool start_acknowledged = true;      ///< … unless the peer acknowledged a newer one
   bool start_waits_for_mark = true;    ///< Start waits (bounded) for the delivery mark
   bool never_back = true;              ///< the choice never returns to an older local generation
   bool held = true;                    ///< a peer's DIM is combined with every generation held

@@ -123,9 +123,12 @@ void PeerMachine::replace_state(PeerContext& ctx) {
   remotes_.clear();
   live_.clear();
   heard_.reset();
+  // Whichever of its lives acknowledged a generation of ours, the controller held that one by then:
+  // the present life was never told of an older one. The mark itself says nothing about this life.
+  retired_below_ = acknowledged_.value_or(RekeyCounter());
+  if (!ctx.params.rules.start_acknowledged) retired_below_ = RekeyCounter();
   acknowledged_.reset();
   hold_until_.reset();
-  retired_below_ = RekeyCounter();
   choice_floor_ = RekeyCounter();
 }
 

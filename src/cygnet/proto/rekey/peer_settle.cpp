@@ -161,7 +161,10 @@ bool PeerMachine::decide(PeerContext& ctx) {
       facts.usable.push_back(local);
       const OwnGeneration* own = find_own(ctx.own, local);
       const bool accepted = own != nullptr && own->phase == GenerationPhase::kAccepted;
-      const bool better = !facts.start || !ctx.params.rules.start_oldest;
+      // What the peer acknowledged it has. The oldest is a guess: a peer that came, came back or
+      // restarted after our roll-over was only ever told the newest.
+      const bool better = !facts.start || !ctx.params.rules.start_oldest ||
+                          (ctx.params.rules.start_acknowledged && acknowledged_ == local);
       if (ctx.params.rules.start && accepted && !(local < retired_below_) && better) {
         facts.start = local;
       }

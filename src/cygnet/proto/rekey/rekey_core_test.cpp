@@ -87,5 +87,54 @@ TEST_F(RekeyCoreTest, Figure3SingleRekey) {
   EXPECT_EQ(advance(seconds(10)), "remove Rx(b1-a1)\nerase a1\n");
 }
 
+// Found by killing agents at random: B died, A rolled over, B came back and was told only a2. A
+// began on a1, which B never had, and B's packets did not reach A (a NAT between them), so that
+// nothing ever became live.
+TEST_F(RekeyCoreTest, APeerThatRestartedIsMetOnTheGenerationItAcknowledged) {
+  settle_first();
+  step(RekeyRequired{RekeyCause::kCommand});
+  step(GenerationReady{gen(2), 0});
+  step(SaPairInstalled{kB, pair(2, 1)});
+  step(PublishAccepted{gen(2), now});
+  const SaPairId old{gen(1), gen(1, 2)};
+  const SaPairId good{gen(2), gen(1, 2)};
+  step(PeerDim{kB, gen(1, 2), true, now});
+  step(SaPairInstalled{kB, old});
+  step(SaPairInstalled{kB, good});
+  EXPECT_EQ(b().outbound, std::nullopt) << "the first packets wait for the mark";
+  step(DeliveryMark{gen(2), {kB}, 0, 0});
+  EXPECT_EQ(b().outbound, good);
+}
+
+TEST_F(RekeyCoreTest, AMarkThatOvertakesTheDimOfARestartRulesOutWhatIsOlder) {
+  settle_first();
+  step(RekeyRequired{RekeyCause::kCommand});
+  step(GenerationReady{gen(2), 0});
+  step(SaPairInstalled{kB, pair(2, 1)});
+  step(PublishAccepted{gen(2), now});
+  step(DeliveryMark{gen(2), {kB}, 0, 0});
+  step(PeerDim{kB, gen(1, 2), true, now});
+  EXPECT_EQ(step(SaPairInstalled{kB, SaPairId{gen(1), gen(1, 2)}}), "rejected: unknown pair");
+  step(SaPairInstalled{kB, SaPairId{gen(2), gen(1, 2)}});
+  EXPECT_EQ(b().outbound, std::nullopt) << "which life acknowledged is not known";
+  advance(seconds(1));
+  EXPECT_EQ(b().outbound, (SaPairId{gen(2), gen(1, 2)}));
+}
+
+TEST_F(RekeyCoreTest, StartMovesUpWhenTheMarkComesAfterTheWait) {
+  settle_first();
+  step(RekeyRequired{RekeyCause::kCommand});
+  step(GenerationReady{gen(2), 0});
+  step(SaPairInstalled{kB, pair(2, 1)});
+  step(PublishAccepted{gen(2), now});
+  step(PeerDim{kB, gen(1, 2), true, now});
+  step(SaPairInstalled{kB, SaPairId{gen(1), gen(1, 2)}});
+  step(SaPairInstalled{kB, SaPairId{gen(2), gen(1, 2)}});
+  advance(seconds(1));
+  EXPECT_EQ(b().outbound, (SaPairId{gen(1), gen(1, 2)})) << "a guess is better than silence";
+  step(DeliveryMark{gen(2), {kB}, 0, 0});
+  EXPECT_EQ(b().outbound, (SaPairId{gen(2), gen(1, 2)}));
+}
+
 }  // namespace
 }  // namespace cygnet::proto::rekey
