@@ -185,6 +185,24 @@ class ToTheAgentTest(LiesTest):
         self.the_truth_is_still_taken()
         self.finish(self.running)
 
+    def test_a_key_that_policy_names_is_replaced_once(self):
+        settings = device_support.MESSAGES.MeshSettings()
+        settings.CopyFrom(self.controller.welcome.settings)
+        settings.rekeyed.append("d2.demo")
+        settings.policy_version += 1
+        position = self.controller.update(settings=settings)
+        self.loop.until("the agent's Ack", lambda: self.controller.acknowledged >= position)
+        replaced = identity.new_key("p384")
+        self.python.state.save_key(replaced)
+        self.python.draw()
+        reports = self.relay(self.python.newest.octets, self.issue(replaced))
+        self.assertEqual([r.alarm.code for r in reports], ["peer-key-replaced"], str(reports))
+        self.python.accepted(self.python.newest, self.relayed_ms)
+        self.await_settled()
+        third = identity.new_key()
+        self.refused("peer-key-changed", self.lie(key=third), self.issue(third))
+        self.finish(self.running)
+
     def no_proposal_is_an_outcome(self):
         foreign = proposals.parse("aes128-sha256-ecp384-sha256")
         pair = groups.KeyPair(20)

@@ -50,7 +50,7 @@ class Loop:
                 part.on_readable()
             part.tick()
 
-    def until(self, what, condition, timeout=20, describe=lambda: ""):
+    def until(self, what, condition, timeout=60, describe=lambda: ""):
         deadline = time.monotonic() + timeout
         next_look = 0.0
         while True:
@@ -135,13 +135,13 @@ class DeviceTest(MeshTest):
     def policy(self, **settings):
         """A policy document; `settings` are its top-level keys."""
         base = {"mesh": "demo", "proposals": "[aes256gcm16-x25519-sha256]",
-                "rekey": "{every: 1h, jitter: 10%}", "drain": "500ms"}
+                "rekey": "{every: 1h, jitter: 10%}", "drain": "500ms",
+                "rules": "[{from: role=site, to: role=site}]"}
         lines = [f"{k}: {v}" for k, v in {**base, **settings}.items()] + ["devices:"]
         for d in self.mesh.devices:
             prefixes = ", ".join(f'"{p}"' for p in d.prefixes)
             lines.append(f"  - {{name: {d.name}, labels: {{role: site}}, prefixes: [{prefixes}], "
                          f'endpoints: ["{d.endpoint}"]}}')
-        lines += ["rules:", "  - {from: role=site, to: role=site}"]
         return "\n".join(lines) + "\n"
 
     def apply(self, **settings):
@@ -157,8 +157,8 @@ class DeviceTest(MeshTest):
     def place(self, d):
         return lambda: in_namespace(d.ns)
 
-    def join_python(self, d, key_kind="p256"):
-        return state.join(d.state, self.join_line(d), MESSAGES, key_kind, self.place(d))
+    def join_python(self, d, key_kind="p256", line=None, name=""):
+        return state.join(d.state, line or self.join_line(d), MESSAGES, key_kind, self.place(d), name)
 
     def start_python(self, d, **options):
         address = d.endpoint.rsplit(":", 1)[0]
@@ -219,7 +219,7 @@ class PairTest(DeviceTest):
         self.python = self.start_python(self.second, **self.options)
         self.await_settled()
 
-    def await_settled(self, timeout=20):
+    def await_settled(self, timeout=60):
         self.loop.until("the pair settled", lambda: self.settled(self.python, self.second), timeout,
                         lambda: str((self.rekey.describe(), dict(self.python.counters),
                                      self.agent_peer("d2"))))
@@ -244,13 +244,13 @@ class PairTest(DeviceTest):
         """That many more packets a direction."""
         goal = flow.sent + packets
         flow.running = True
-        self.loop.until(f"{packets} packets to be sent", lambda: flow.sent >= goal, 60)
+        self.loop.until(f"{packets} packets to be sent", lambda: flow.sent >= goal, 120)
 
     def finish(self, flow):
         """Everything that was sent has arrived, once."""
         flow.running = False
         try:
-            self.loop.until("the last packets", flow.whole, 5)
+            self.loop.until("the last packets", flow.whole, 10)
         except LabError:
             self.fail(f"lost {flow.lost()} of {flow.sent}: {dict(self.python.counters)} "
                       f"{self.rekey.describe()} {self.real.api('GET', '/api/v1/status')['drops']}")
@@ -280,5 +280,5 @@ class PairTest(DeviceTest):
     def command(self, name, *command):
         """Runs a program beside the agent while the devices go on; its exit code and output."""
         process = self.lab.start(name, list(command), ns=self.real.ns)
-        self.loop.until(name, lambda: not process.alive(), 30)
+        self.loop.until(name, lambda: not process.alive(), 60)
         return process.popen.returncode, process.tail(100)

@@ -4,12 +4,14 @@
 Traffic is sequence-numbered and counted in both directions; nothing may be lost or come twice.
 """
 import ipaddress
+import json
 import secrets
 import unittest
 import unittest.mock
 
 import device_support
 from pydevice import inner
+from pydevice.errors import Refused
 from pydevice.rekey import Rekey
 
 
@@ -167,6 +169,61 @@ class RekeyTest(device_support.PairTest):
         flow = self.flow(self.python, self.second)
         self.carry(flow, device_support.MANY // 2)
         self.finish(flow)
+
+    def test_a_pair_removed_and_allowed_again_makes_new_keys(self):
+        made = set(self.rekey.made)
+        self.apply(rules="[]")
+        self.loop.until("the pair to go", lambda: not self.python.peers
+                        and self.agent_peer("d2") is None)
+        self.apply()
+        self.loop.until("the pair to come back", lambda: "d1.demo" in self.python.peers)
+        self.await_settled()
+        self.assertFalse(made & set(self.rekey.pairs))  # a key is never made twice
+        flow = self.flow(self.python, self.second)
+        self.carry(flow, device_support.MANY // 2)
+        self.finish(flow)
+
+    def test_a_device_with_an_old_disk_learns_from_the_controller_that_it_is_old(self):
+        old = dict(self.python.state.values)
+        for _ in range(2):
+            self.stop_python(self.python)
+            self.python = self.start_python(self.second)
+            self.await_settled()
+        self.assertEqual(self.python.newest.counter >> 32, 3)
+        self.stop_python(self.python)
+        self.python.state.save(**old)
+        self.python = self.start_python(self.second)
+        self.await_settled()
+        self.assertEqual(self.python.newest.counter, 4 << 32 | 1)
+        self.assertEqual(self.python.alarms, ["own-dim-newer"])
+        self.loop.until("the controller to hear of it", lambda: [
+            e for e in self.mesh.ctl("GET", "/api/v1/events?limit=1000")["items"]
+            if "own-dim-newer" in json.dumps(e) and e["device"] == "d2.demo"])
+
+
+class JoinTest(device_support.DeviceTest):
+    def test_one_token_joins_devices_under_their_own_names_and_no_other_key(self):
+        self.start_controller(self.policy())
+        made = self.mesh.ctl("POST", "/api/v1/tokens", {"labels": {"role": "site"}, "uses": 2})
+        line = made["join_line"].split()[-1]
+        self.assertIn("/-/", line)
+        second = self.mesh.devices[1]
+        for d, name in ((second, "d2"), (self.real, "d9")):
+            leaf = self.join_python(d, "ed25519", line, name)
+            self.assertEqual(leaf.name, f"{name}.demo")
+        again = self.join_python(second, line=line, name="d2")  # the answer was lost: the same key
+        self.assertEqual(again.name, "d2.demo")
+        for token, code in ((line, "token-used"), (line.replace(line.split("/")[3], "0" * 64),
+                                                   "token-unknown")):
+            with self.assertRaises(Refused) as refusal:
+                device_support.state.join(f"{self.lab.dir}/other", token, device_support.MESSAGES,
+                                          place=self.place(second), name="d3")
+            self.assertEqual(refusal.exception.code, code)
+        lying = line[:-1] + ("0" if line[-1] != "0" else "1")
+        with self.assertRaises(Refused) as refusal:  # another CA than the line's: nothing is sent
+            device_support.state.join(f"{self.lab.dir}/third", lying, device_support.MESSAGES,
+                                      place=self.place(second), name="d3")
+        self.assertEqual(refusal.exception.code, "certificate-chain")
 
 
 if __name__ == "__main__":

@@ -230,8 +230,14 @@ class Device(DataPlane):
         """What the controller holds of us (7.3 step 1)."""
         if stored is None:
             return self._publish() if self.newest else self.draw()
-        own = codec.decode(stored.dim, proposals.form_usable)
-        codec.verify(own, self.state.key.public_key(), self.mesh_id)
+        try:
+            own = codec.decode(stored.dim, proposals.form_usable)
+            if own.name != self.name:
+                raise Refused("pad", f"it is of {own.name}")
+            codec.verify(own, self.state.key.public_key(), self.mesh_id)
+        except Refused:
+            self.alarms.append("own-dim-forged")
+            return self._publish() if self.newest else self.draw()
         same = next((g for g in self.generations if g.counter == own.counter), None)
         mine = self.newest.counter if self.newest else self.state["boot_count"] << 32
         if same is self.newest and same is not None and same.octets == stored.dim:
@@ -241,9 +247,9 @@ class Device(DataPlane):
         self._lost_state(own)
 
     def _lost_state(self, own):
-        self.alarms.append("own-dim")
+        self.alarms.append("own-dim-newer")
         self.stream.send(report=self.messages.Report(alarm=self.messages.Report.Alarm(
-            code="own-dim", message=f"the controller holds {own.counter:#x} of this device")))
+            code="own-dim-newer", message=f"the controller holds {own.counter:#x} of this device")))
         self.state.save(boot_count=own.boot_count + 1, sequence=0)
         self.initial_contact = True
         self.publishing = None
@@ -359,7 +365,7 @@ class Device(DataPlane):
                            max(int(time.time() * 1000), self.state["time_ms"]),
                            {bytes.fromhex(k) for k in self.state["revoked_keys"]},
                            {bytes.fromhex(s) for s in self.state["revoked_serials"]},
-                           peer.name.split(".")[0] in self.settings.rekeyed, held)
+                           peer.name in self.settings.rekeyed, held)
 
     def _take_dim(self, peer, stored):
         known = self.state.known(peer.name)

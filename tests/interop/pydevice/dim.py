@@ -18,6 +18,7 @@ INITIAL_CONTACT, PPK_IDENTITY, REKEY_COUNTER, LANES = 16384, 16436, 41001, 41002
 ENCR, PRF, INTEG, GROUP, SN, MODE, REPLAY = 1, 2, 3, 4, 5, 241, 242
 TRANSFORM_ORDER = (ENCR, INTEG, GROUP, SN, PRF, MODE, REPLAY)
 KEY_LENGTH = 14
+AES_CBC, AES_GCM, CHACHA20 = 12, 20, 28
 MAX_OCTETS, MAX_PROPOSALS, MAX_KES = 8192, 16, 8
 NONCE_OCTETS = 32
 
@@ -216,8 +217,13 @@ def _transforms(data, count, at):
         if out and _transform_rank(kind) <= _transform_rank(out[-1].type):
             raise form("SA", at, "transforms out of order, or two of a type")
         keys = [i for i, (a, _) in enumerate(t.attributes) if a & 0x7FFF == KEY_LENGTH]
-        if keys and (kind != ENCR or keys != [0] or not t.attributes[0][0] & 0x8000):
-            raise form("SA", at, "Key Length is ENCR's, once, first and short")
+        if kind == ENCR:
+            if keys and (keys != [0] or not t.attributes[0][0] & 0x8000):
+                raise form("SA", at, "Key Length comes once, first and in its short form")
+            if ident in (AES_CBC, AES_GCM, CHACHA20) and bool(keys) == (ident == CHACHA20):
+                raise form("SA", at, "AES has a Key Length, ChaCha20 has none")
+        elif keys and kind in TRANSFORM_ORDER:
+            raise form("SA", at, "Key Length is ENCR's")
         out.append(t)
         data = data[length:]
     if len(out) != count:
@@ -226,6 +232,9 @@ def _transforms(data, count, at):
     for kind in (ENCR, GROUP, SN, PRF):
         if kind not in kinds:
             raise form("SA", at, f"no transform of type {kind}")
+    if kinds[ENCR].id in (AES_CBC, AES_GCM, CHACHA20) and (
+            (INTEG in kinds) != (kinds[ENCR].id == AES_CBC)):
+        raise form("SA", at, "INTEG stands with AES-CBC and with no AEAD")
     if kinds[GROUP].id == 0:
         raise form("SA", at, "group NONE")
     if MODE in kinds and kinds[MODE].id == 1:

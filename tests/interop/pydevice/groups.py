@@ -73,7 +73,8 @@ class KeyPair:
     def __init__(self, group):
         self.group = group
         if group in MODP:
-            self._private = secrets.randbelow(MODP[group] - 3) + 2
+            # Twice the strength of the largest group (RFC 3526 section 8) is long enough, and quick.
+            self._private = secrets.randbits(512) | 1 << 511
             self.public = pow(2, self._private, MODP[group]).to_bytes(VALUE_OCTETS[group], "big")
         elif group in CURVES:
             curve, n = CURVES[group]

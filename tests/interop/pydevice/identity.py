@@ -54,10 +54,11 @@ def _hash_of(key):
 
 
 def request(key, full_name):
-    """PKCS #10; its names are a wish."""
-    builder = x509.CertificateSigningRequestBuilder().subject_name(
-        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, full_name)]))
-    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(full_name)]), False)
+    """PKCS #10; its names are a wish, and left out by a device that knows none."""
+    name = [x509.NameAttribute(NameOID.COMMON_NAME, full_name)] if full_name else []
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(name))
+    if full_name:
+        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(full_name)]), False)
     return builder.sign(key, _hash_of(key)).public_bytes(Encoding.DER)
 
 

@@ -88,10 +88,12 @@ class Rekey:
 
     # -- making pairs --------------------------------------------------------------------------
     def _held(self, own):
-        """Own generations that still have a private value, and SAs with this peer or not any yet."""
+        """Own generations that still have a private value, are not older than a live one, and have SAs
+        with this peer or not any yet."""
+        floor = max(self.live, default=0)
         return [g for g in own if g.has_private and
-                (g is own[-1] or any(p.local is g for p in self.pairs.values())
-                 or g.counter not in self.had)]
+                (g is own[-1] or g.counter >= floor and
+                 (any(p.local is g for p in self.pairs.values()) or g.counter not in self.had))]
 
     def _make(self, generation, remote):
         key = (generation.counter, remote.counter)
@@ -114,14 +116,14 @@ class Rekey:
         self.remotes[remote.counter] = remote
         for generation in self._held(own):
             self._make(generation, remote)
-        self._bound(own)
+        self._bound(own, now)
         self.decide(own, now)
 
     def add_own(self, generation, own, now):
         """Rule 1: before it is published."""
         for remote in self.remotes.values():
             self._make(generation, remote)
-        self._bound(own)
+        self._bound(own, now)
         self.decide(own, now)
 
     def peer_lost_state(self):
@@ -137,15 +139,15 @@ class Rekey:
         held = self._held(own)
         return [r for r in self.remotes if held and all((g.counter, r) in self.pairs for g in held)]
 
-    def _bound(self, own):
+    def _bound(self, own, now):
         """The generations that keep SAs towards a peer (6.1)."""
         counters = sorted(g.counter for g in own)
         keep_own = set(counters[-2:]) | {max(s) for s in (self.live, self.acknowledged) if s}
         complete = self._complete(own)
         keep_remote = {max(self.remotes, default=0), max(complete, default=0), self.heard}
-        for key in [k for k in self.pairs if k[0] not in keep_own or k[1] not in keep_remote]:
-            if key != self.chosen:
-                del self.pairs[key]
+        for key, pair in self.pairs.items():
+            if key != self.chosen and (key[0] not in keep_own or key[1] not in keep_remote):
+                self._drain(pair, now)
         self.remotes = {c: r for c, r in self.remotes.items() if c in keep_remote}
 
     # -- the decision --------------------------------------------------------------------------
@@ -202,9 +204,12 @@ class Rekey:
         newest_live = max(self.live)
         for key, pair in self.pairs.items():
             if key != self.chosen and (key[0] < newest_live or key[1] < self.heard):
-                if pair.drains_at is None:
-                    pair.drains_at = now + self.settings.drain_s
-                pair.outbound = []
+                self._drain(pair, now)
+
+    def _drain(self, pair, now):
+        pair.outbound = []
+        if pair.drains_at is None:
+            pair.drains_at = now + self.settings.drain_s
 
     def needs(self, generation):
         """Does an SA with this peer still need the generation's private value?"""

@@ -93,10 +93,12 @@ class State:
         self.save()
 
 
-def join(directory, text, messages, key_kind="p256", place=contextlib.nullcontext):
+def join(directory, text, messages, key_kind="p256", place=contextlib.nullcontext, name=""):
     """Enrols by the operator's line; what came of it is in the state directory."""
     state = State(directory)
     line = identity.JoinLine.parse(text)
+    if not line.name:
+        line = dataclasses.replace(line, name=name)
     if state.key is None:
         state.save_key(identity.new_key(key_kind))
     with place():

@@ -69,7 +69,7 @@ def enrol(line, key, messages, timeout=10):
         chain = _sent_chain(tls)
         trust = [c for c in chain if hashlib.sha256(c).digest() == line.fingerprint]
         identity.check_controller(identity.load(chain[0]), trust, line.mesh, time.time() * 1000)
-        csr = identity.request(key, f"{line.name or 'unnamed'}.{line.mesh}")
+        csr = identity.request(key, f"{line.name}.{line.mesh}" if line.name else "")
         tls.sendall(frame(messages.EnrolRequest(token=line.token, device_name=line.name,
                                                 csr_der=csr, version_min=1, version_max=1)))
         length, = struct.unpack(">I", _receive(tls, 4))
