@@ -541,7 +541,7 @@ TEST_F(Cli, WhyWalksTheStepsAndTellsByItsExitCode) {
   EXPECT_EQ(denied.out,
             "a.corp - b.corp: denied\n\n  fail  policy      rule 2 denies\n"
             "  info  identities  both enrolled\n\nNext: add a rule\n");
-  EXPECT_EQ(agent_.asked().back(), "GET /api/v1/why peer=b");
+  EXPECT_EQ(agent_.asked().back(), "GET /api/v1/why peer=b probe=true");
 }
 
 // ---- Device ----

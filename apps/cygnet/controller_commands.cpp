@@ -244,7 +244,8 @@ int run_revoke(Session& session, const std::string& name, bool yes) {
 int run_why(Session& session, const std::string& a, const std::string& b) {
   Request request{.target = "/api/v1/why?a=" + percent_encode(a) + "&b=" + percent_encode(b)};
   if (b.empty()) {
-    request = {.daemon = Daemon::kAgent, .target = "/api/v1/why?peer=" + percent_encode(a)};
+    request = {.daemon = Daemon::kAgent,
+               .target = "/api/v1/why?peer=" + percent_encode(a) + "&probe=true"};
   }
   const Style& style = session.style();
   const auto human = [&](const Json& json) {
@@ -276,7 +277,10 @@ int run_why(Session& session, const std::string& a, const std::string& b) {
     const bool broken = std::any_of(steps.begin(), steps.end(), [](const Json& step) {
       return at_path(step, "outcome") == "fail";
     });
-    return broken ? kExitDegraded : kExitOk;
+    const Json& verdict = at_path(json, "verdict");
+    const bool down =
+        verdict.is_string() && verdict.get_ref<const std::string&>().rfind("down", 0) == 0;
+    return broken || down ? kExitDegraded : kExitOk;
   });
 }
 

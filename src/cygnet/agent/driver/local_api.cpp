@@ -69,6 +69,9 @@ void LocalApi::routes() {
               [this, view](const rt::HttpRequest& request, rt::Responder reply) {
                 const auto peer = find_peer(agent_, request.query_or("peer", ""));
                 if (!peer) return reply.problem(peer.error());
+                if (request.query_or("probe", "false") == "true" && can_be_sent_to(*peer)) {
+                  return probe_and_explain(*peer, std::move(reply));
+                }
                 view(std::move(reply), [id = *peer](const Agent& agent, const DataPlaneView& data) {
                   return why_json(agent, data, id);
                 });
@@ -99,6 +102,24 @@ void LocalApi::routes() {
     reply.json(R"({"stopping":true})", 202);
     on_stop_(open);
   });
+}
+
+bool LocalApi::can_be_sent_to(proto::PeerId peer) const {
+  const auto view = agent_.core().view(peer);
+  return view && view->allowed && view->rekey && view->rekey->outbound;
+}
+
+// What stands in the tables may be long out of date at the other end; a probe asks the path itself.
+void LocalApi::probe_and_explain(proto::PeerId peer, rt::Responder reply) {
+  constexpr std::uint32_t kProbes = 3;
+  constexpr Duration kBetween = std::chrono::milliseconds(100);
+  agent_.ping(peer, kProbes, kBetween,
+              [this, peer, reply = shared(std::move(reply))](Result<PingResult> result) {
+                agent_.with_data_plane(
+                    [this, peer, reply, result = std::move(result)](const DataPlaneView& data) {
+                      reply->json(why_json(agent_, data, peer, result ? &*result : nullptr));
+                    });
+              });
 }
 
 void LocalApi::ping(const rt::HttpRequest& request, rt::Responder reply) {

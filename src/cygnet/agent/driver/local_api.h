@@ -26,6 +26,8 @@ class LocalApi {
   LocalApi(Agent& agent, std::unique_ptr<rt::HttpServer> server,
            std::function<void(bool open)> on_stop);
   void routes();
+  [[nodiscard]] bool can_be_sent_to(proto::PeerId peer) const;
+  void probe_and_explain(proto::PeerId peer, rt::Responder reply);
   void ping(const rt::HttpRequest& request, rt::Responder reply);
   void confirm_key(const rt::HttpRequest& request, rt::Responder reply);
 

@@ -16,8 +16,9 @@ namespace cygnet::agent {
 [[nodiscard]] std::string sa_json(const Agent& agent, const DataPlaneView& view,
                                   std::optional<proto::PeerId> peer);
 [[nodiscard]] std::string drops_json(const Agent& agent, const DataPlaneView& view);
+/// @param probes  what probes just sent through the tunnel brought; null: none were sent
 [[nodiscard]] std::string why_json(const Agent& agent, const DataPlaneView& view,
-                                   proto::PeerId peer);
+                                   proto::PeerId peer, const PingResult* probes = nullptr);
 /// A label or a full name. @retval rt::kErrNotFound with the nearest known name
 [[nodiscard]] Result<proto::PeerId> find_peer(const Agent& agent, const std::string& name);
 

@@ -15,6 +15,9 @@ namespace {
 namespace rekey = proto::rekey;
 using rt::Json;
 
+/// Longer than an idle peer is silent: its keepalives come every 20 s.
+constexpr Duration kHeardLately = std::chrono::seconds(30);
+
 class Steps {
  public:
   void add(const char* name, const char* outcome, const std::string& text) {
@@ -45,10 +48,11 @@ void policy_step(Steps& steps, const PeerView& peer) {
 
 void controller_step(Steps& steps, const Agent& agent) {
   const ControllerLink& link = agent.link();
-  const std::string since = age_text(agent.now().mono - link.since());
+  const std::string since =
+      rt::format_duration_short(std::max<Duration>(agent.now().mono - link.since(), Duration(0)));
   if (link.state() == ControllerLink::State::kUp) {
     steps.add("controller", "ok",
-              "connected to " + link.controller().to_string() + " since " + since);
+              "connected to " + link.controller().to_string() + " for " + since);
     return;
   }
   std::string text = "not connected to " + link.controller().to_string();
@@ -186,9 +190,105 @@ void path_step(Steps& steps, const Agent& agent, const DataPlaneView& view, cons
   }
 }
 
+void probe_step(Steps& steps, const PingResult* probes) {
+  if (probes == nullptr) return;
+  std::string text = std::to_string(probes->rtt_ms.size()) + " of " + std::to_string(probes->sent) +
+                     " probes through the tunnel answered";
+  const std::size_t answered = probes->rtt_ms.size();
+  steps.add("probe", answered == 0 ? "fail" : answered < probes->sent ? "warn" : "ok", text);
+}
+
+struct Verdict {
+  std::string text;
+  std::string next;
+};
+
+std::string cure_of(const Error& error) {
+  return error.cure.empty() ? "look into the agent's log" : error.cure;
+}
+
+/// What stands between this device and a fresh word from its controller; nullopt when nothing does.
+std::optional<Verdict> without_controller(const Agent& agent, const std::string& what) {
+  const ControllerLink& link = agent.link();
+  if (link.state() == ControllerLink::State::kUp) return std::nullopt;
+  if (!link.last_error())
+    return Verdict{what + ": the controller is being called", "wait a moment"};
+  const Error& error = *link.last_error();
+  const std::string where = error.where.empty() ? std::string() : error.where + ": ";
+  return Verdict{what + ", and the controller is not reached: " + where + error.message,
+                 cure_of(error)};
+}
+
+/// Keys are in place, but nothing answers: where to look.
+Verdict unanswered(const Agent& agent, const DataPlaneView& view, const PeerView& peer) {
+  const auto path = view.paths.find(peer.id);
+  const bool known = path != view.paths.end() && path->second.endpoint.has_value();
+  if (!known && peer.endpoints.empty()) {
+    return {"down: no endpoint of the peer is known, and it has not sent anything",
+            "give one of the two an endpoint: `endpoints` in the policy, or --endpoint on the "
+            "device; or let its discovery datagrams reach the controller over UDP"};
+  }
+  const std::string to = known ? to_text(*path->second.endpoint) : "its endpoints";
+  const auto heard = agent.last_heard(peer.id);
+  const Duration silence = heard ? agent.now().mono - *heard : Duration::max();
+  if (silence < kHeardLately) {
+    return {
+        "down: the peer was heard " + age_text(silence) + ", but it does not answer",
+        "its agent has just stopped, or one direction is blocked: look whether it runs, then for "
+        "a firewall that drops UDP to " +
+            to};
+  }
+  const std::string since = heard ? "for " + rt::format_duration_short(silence) : "ever";
+  return {"down: the keys are in place, but nothing was heard from the peer " + since,
+          "look whether the peer's agent runs (`cygnet status` there) and whether UDP passes "
+          "between this device and " +
+              to + " (firewall, NAT, route)"};
+}
+
+Verdict verdict_of(const Agent& agent, const DataPlaneView& view, const PeerView& peer,
+                   const PeerSummary& summary, const PingResult* probes) {
+  if (!peer.allowed) {
+    if (peer.revoked) {
+      return {"denied: the peer is revoked",
+              "enrol the device anew under another name, with a new key"};
+    }
+    return {"denied: policy does not allow the pair", "allow the pair in the mesh policy"};
+  }
+  if (peer.last_refusal && !summary.outbound) {
+    return {"down: the peer's DIM is refused: " + peer.last_refusal->message,
+            cure_of(*peer.last_refusal)};
+  }
+  const bool silent = probes != nullptr && probes->sent != 0 && probes->rtt_ms.empty();
+  if (silent) return unanswered(agent, view, peer);
+  if (peer.last_refusal) {
+    return {"works, on old keys: the peer's newest DIM is refused: " + peer.last_refusal->message,
+            cure_of(*peer.last_refusal)};
+  }
+  if (summary.state == "dormant") return {"idle: the next packet wakes the pair", "nothing to do"};
+  if (summary.state == "up" && summary.newest_on_newest && summary.confirmed) {
+    if (const auto away = without_controller(agent, "no rekey can happen")) {
+      return {"fine: traffic passes on the newest keys of both; but " + away->text, away->next};
+    }
+    return {"fine: traffic passes on the newest keys of both", "nothing to do"};
+  }
+  const rekey::WhyNot why = peer.rekey ? peer.rekey->why_not : rekey::WhyNot::kNoDim;
+  const Reason reason = reason_of(why);
+  const std::string text =
+      (summary.state == "up" ? "up, not settled: " : "down: ") + std::string(reason.text);
+  if (why == rekey::WhyNot::kNoDim || why == rekey::WhyNot::kNotAccepted) {
+    if (const auto away = without_controller(agent, text)) return *away;
+  }
+  if (why == rekey::WhyNot::kNoProposal && peer.no_agreement) {
+    return {"down: " + peer.no_agreement->message, reason.next};
+  }
+  if (why == rekey::WhyNot::kUnconfirmed) return unanswered(agent, view, peer);
+  return {text, reason.next};
+}
+
 }  // namespace
 
-std::string why_json(const Agent& agent, const DataPlaneView& view, proto::PeerId id) {
+std::string why_json(const Agent& agent, const DataPlaneView& view, proto::PeerId id,
+                     const PingResult* probes) {
   const PeerView peer = *agent.core().view(id);
   const PeerSummary summary = summarize(agent, peer);
   Steps steps;
@@ -199,34 +299,14 @@ std::string why_json(const Agent& agent, const DataPlaneView& view, proto::PeerI
     negotiation_step(steps, peer);
     pair_steps(steps, agent, peer, summary);
     path_step(steps, agent, view, peer);
+    probe_step(steps, probes);
   }
-  std::string verdict = summary.state;
-  std::string next = "nothing to do";
-  if (!peer.allowed) {
-    verdict =
-        peer.revoked ? "denied: the peer is revoked" : "denied: policy does not allow the pair";
-    next = peer.revoked ? "enrol the device anew under another name, with a new key"
-                        : "allow the pair in the mesh policy";
-  } else if (summary.state == "up" && summary.newest_on_newest && summary.confirmed) {
-    verdict = "fine: traffic passes on the newest keys of both";
-  } else if (summary.state == "dormant") {
-    verdict = "idle: the next packet wakes the pair";
-  } else {
-    if (peer.last_refusal && !summary.outbound) {
-      verdict = "down: the peer's DIM is refused";
-      next = peer.last_refusal->cure.empty() ? "look into the log of the agent"
-                                             : peer.last_refusal->cure;
-    } else {
-      const Reason reason = reason_of(peer.rekey ? peer.rekey->why_not : rekey::WhyNot::kNoDim);
-      verdict = (summary.state == "up" ? "up, not settled: " : "down: ") + std::string(reason.text);
-      next = reason.next;
-    }
-  }
+  const Verdict verdict = verdict_of(agent, view, peer, summary, probes);
   return rt::dump_json(Json{{"a", agent.mesh().device.value()},
                             {"b", peer.device.value()},
                             {"peer", peer.device.value()},
-                            {"verdict", verdict},
-                            {"next_step", next},
+                            {"verdict", verdict.text},
+                            {"next_step", verdict.next},
                             {"steps", std::move(steps.json_)}});
 }
 

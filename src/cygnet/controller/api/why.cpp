@@ -46,7 +46,7 @@ void identity(Story& story, const Core::DeviceView& view, const std::string& nam
     case Core::DeviceStatus::kPending:
       story.step("identity", "fail", name + " is in the policy but has not joined");
       story.blame(name + " has not joined yet",
-                  "make a token and paste its line there: cygnet token create " + view.name);
+                  "make a token and paste its line there: cygnet token create --name " + view.name);
       return;
     case Core::DeviceStatus::kRevoked:
       story.step("identity", "fail", name + " is revoked");
@@ -185,6 +185,11 @@ Result<std::string> explain_pair(const Core& core, const std::string& a, const s
     story.step("path", list.empty() ? "warn" : "info",
                list.empty() ? "no endpoint of " + name + " is known; it must speak first"
                             : name + " is reached at " + list);
+  }
+  for (const auto& [view, name] : {std::pair{&*view_a, name_a}, std::pair{&*view_b, name_b}}) {
+    if (view->status != Core::DeviceStatus::kAway) continue;
+    story.blame(name + " is away from the controller: what stands goes on, rekeys wait",
+                "look whether its agent runs and reaches the controller: cygnet status there");
   }
   return story.finish(name_a, name_b);
 }
