@@ -18,12 +18,15 @@ void replace_octets(std::uint8_t* tcp, std::size_t at, std::uint16_t value) {
     store_be16(tcp + kTcpChecksumOffset,
                checksum_replace(load_be16(tcp + kTcpChecksumOffset), before, after));
   };
-  // The checksum is a sum of words: a value at an odd offset lies in two of them.
+  // The checksum is a sum of words: a value at an odd offset lies in two of them. One at an even
+  // offset may be the packet's last word: nothing behind it is touched.
   const std::size_t first = at & ~std::size_t{1};
-  const std::uint16_t words[2] = {load_be16(tcp + first), load_be16(tcp + first + 2)};
+  const bool two = at != first;
+  const std::uint16_t word = load_be16(tcp + first);
+  const std::uint16_t next = two ? load_be16(tcp + first + 2) : std::uint16_t{0};
   store_be16(tcp + at, value);
-  update(words[0], load_be16(tcp + first));
-  if (at != first) update(words[1], load_be16(tcp + first + 2));
+  update(word, load_be16(tcp + first));
+  if (two) update(next, load_be16(tcp + first + 2));
 }
 
 }  // namespace
