@@ -34,7 +34,7 @@ std::string host_label() {
 
 void print_queued(Duration pause) {
   std::printf(
-      "The request waits to be signed by an operator (`cygnet ca sign`); asking again in "
+      "The request waits for the operator's CA (docs/controller.md, Enrolment); asking again in "
       "%lld s.\n",
       static_cast<long long>(std::chrono::duration_cast<std::chrono::seconds>(pause).count()));
   std::fflush(stdout);

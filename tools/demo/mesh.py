@@ -90,12 +90,12 @@ class Mesh:
         self.command("cygnetd", "init", "--state", self.controller_state, "--mesh", "demo",
                      "--listen", f"{self.controller_address}:{CONTROL_PORT}", ns=self.controller_ns)
 
-    def start_controller(self):
+    def start_controller(self, extra=()):
         self.controller = self.lab.start(
             "cygnetd",
             [os.path.join(self.bin, "cygnetd"), "run", "--state", self.controller_state,
              "--listen", f"{self.controller_address}:{CONTROL_PORT}",
-             "--api-socket", self.controller_socket, "--enable-test-verbs"], ns=self.controller_ns)
+             "--api-socket", self.controller_socket, "--enable-test-verbs", *extra], ns=self.controller_ns)
         return self.controller
 
     def await_controller(self, timeout=10):

@@ -107,7 +107,7 @@ Result<JoinResult> join(rt::Loop& loop, const wire::JoinLine& line, const std::s
     if (loop.now() + pause >= ends) {
       return fail(kErrJoin, "the request waits to be signed by an operator",
                   controller_of(line).to_string(),
-                  "run the same `cygnet-agent join` again once it is signed (`cygnet ca sign`)");
+                  "run the same `cygnet-agent join` again once the operator has signed it");
     }
     on_queued(pause);
     rt::Timer timer(loop);
