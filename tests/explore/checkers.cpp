@@ -20,9 +20,15 @@ std::optional<Violation> check_s1(const Scenario&, const World& world, std::size
 std::optional<Violation> check_start(const Scenario& scenario, const World& world,
                                      std::size_t sender, std::optional<SaPairId> next) {
   const Device& d = world.device[sender];
-  if (!next || d.choice) return std::nullopt;
+  if (!next) return std::nullopt;
+  if (next->local < d.choice_floor) return Violation{"Start", "returns to an older generation"};
   const auto status = d.core.peer_status(kPeer);
   if (!status || !status->live.empty()) return std::nullopt;
+  if (d.told_delivered && *d.told_delivered < next->local &&
+      contains(d.outbound, SaPairId{*d.told_delivered, next->remote})) {
+    return Violation{"Start", "passes over the generation that the peer is known to have"};
+  }
+  if (d.choice) return std::nullopt;
   if (d.told_delivered && !(*d.told_delivered < next->local)) return std::nullopt;
   const Duration waited = world.now - d.could_start_at.value_or(world.now);
   if (waited >= scenario.params.start_hold) return std::nullopt;
@@ -86,9 +92,38 @@ std::optional<Violation> check_s3(const Scenario& scenario, const World& world) 
   return std::nullopt;
 }
 
-std::optional<Violation> check_s4_erase(const Device& device, RekeyCounter counter) {
-  if (contains(device.privates, counter)) return std::nullopt;
-  return Violation{"S4", "erases a private value twice"};
+std::optional<Violation> check_s4_erase(const World& world, std::size_t i, RekeyCounter counter) {
+  const Device& device = world.device[i];
+  if (!contains(device.privates, counter)) {
+    return Violation{"S4", "erases a private value twice"};
+  }
+  const auto& given_out = world.controller.stored[i];
+  if (given_out && given_out->counter == counter && given_out->incarnation == device.incarnation) {
+    return Violation{"S4", "erases a private value whose DIM is the one the controller gives out"};
+  }
+  return std::nullopt;
+}
+
+std::optional<Violation> check_retry(const Device& device, const rekey::PeerStatus& before,
+                                     const rekey::Effects& effects) {
+  for (const auto& pair : before.pairs) {
+    if (pair.state != rekey::PairState::kFailed || !contains(device.privates, pair.id.local)) {
+      continue;
+    }
+    if (!before.live.empty() && pair.id.local < before.live.back()) continue;  // not held
+    const bool pending = std::any_of(
+        before.remotes.begin(), before.remotes.end(),
+        [&](const rekey::RemoteStatus& r) { return r.counter == pair.id.remote && !r.complete; });
+    const bool asked =
+        std::any_of(effects.list.begin(), effects.list.end(), [&](const rekey::Effect& effect) {
+          const auto* install = std::get_if<rekey::InstallSaPair>(&effect);
+          return install != nullptr && install->pair == pair.id;
+        });
+    if (pending && !asked) {
+      return Violation{"Take-over", "a pending DIM is not tried again with a new generation"};
+    }
+  }
+  return std::nullopt;
 }
 
 std::optional<Violation> check_s4(const Scenario& scenario, const World& world) {

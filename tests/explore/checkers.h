@@ -16,7 +16,8 @@ namespace cygnet::explore {
 /// peer, or it has lost its state or removed us and not yet said so.
 [[nodiscard]] std::optional<Violation> check_s1(const Scenario& scenario, const World& world,
                                                 std::size_t receiver, const Packet& packet);
-/// Start: while nothing is live and nothing chosen, transmit only after the mark or the wait.
+/// Start: while nothing is live and nothing chosen, transmit only after the mark or the wait, and
+/// not on a younger generation than the peer is known to have; never return to an older one.
 [[nodiscard]] std::optional<Violation> check_start(const Scenario& scenario, const World& world,
                                                    std::size_t sender,
                                                    std::optional<SaPairId> next);
@@ -29,8 +30,14 @@ namespace cygnet::explore {
 [[nodiscard]] std::optional<Violation> check_s2_draw(const Device& device, RekeyCounter counter);
 /// S3: SA pairs per peer never exceed the named bound.
 [[nodiscard]] std::optional<Violation> check_s3(const Scenario& scenario, const World& world);
-/// S4: a private value outlives its generation by no more than the cap, and is erased exactly once.
-[[nodiscard]] std::optional<Violation> check_s4_erase(const Device& device, RekeyCounter counter);
+/// Take-over: a pending DIM is tried again whenever a local generation comes.
+[[nodiscard]] std::optional<Violation> check_retry(const Device& device,
+                                                   const rekey::PeerStatus& before,
+                                                   const rekey::Effects& effects);
+/// S4: a private value outlives its generation by no more than the cap, is erased exactly once, and
+/// not while peers may still be given its DIM.
+[[nodiscard]] std::optional<Violation> check_s4_erase(const World& world, std::size_t i,
+                                                      RekeyCounter counter);
 [[nodiscard]] std::optional<Violation> check_s4(const Scenario& scenario, const World& world);
 /// S5: a stale or replayed DIM changes nothing.
 [[nodiscard]] std::optional<Violation> check_s5(const World& world);

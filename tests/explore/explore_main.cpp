@@ -1,30 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// cygnet-explore [--thorough] [NAME…]: explores scenarios by hand and prints what it finds.
+/// cygnet-explore [--thorough] [--without RULE]… [NAME…]: explores scenarios by hand and prints
+/// what it finds. --without takes a rule of params.h out of the machines.
 
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <vector>
 
+#include "rules.h"
 #include "scenarios.h"
 
 int main(int argc, char** argv) {
   using namespace cygnet::explore;
   bool thorough = false, broken = false;
+  std::vector<const NamedRule*> without;
   std::vector<std::string> names;
   for (int i = 1; i < argc; ++i) {
     if (std::strcmp(argv[i], "--thorough") == 0) {
       thorough = true;
+    } else if (std::strcmp(argv[i], "--without") == 0 && i + 1 < argc) {
+      const std::string_view wanted = argv[++i];
+      const auto* named = std::find_if(kRules.begin(), kRules.end(),
+                                       [&](const NamedRule& r) { return r.name == wanted; });
+      if (named == kRules.end()) {
+        std::fprintf(stderr, "cygnet-explore: no rule \"%s\"; params.h lists them\n", argv[i]);
+        return 2;
+      }
+      without.push_back(named);
     } else {
       names.emplace_back(argv[i]);
     }
   }
-  for (const Case& c : all_cases(thorough)) {
+  for (Case& c : all_cases(thorough)) {
     if (!names.empty() && std::none_of(names.begin(), names.end(), [&](const std::string& name) {
           return c.scenario.name.find(name) != std::string::npos;
         })) {
       continue;
     }
+    for (const NamedRule* rule : without) take_out(c.scenario, *rule);
     const Outcome outcome = explore(c.scenario, c.liveness);
     std::printf("%s\n", summary(c.scenario, outcome).c_str());
     if (outcome.violation) {

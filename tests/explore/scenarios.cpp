@@ -14,6 +14,13 @@ constexpr Duration kNever = std::chrono::hours(24 * 365);
 
 }  // namespace
 
+void take_out(Scenario& scenario, const NamedRule& rule) {
+  for (auto& planted : scenario.planted) {
+    if (!planted) planted = scenario.params;
+    planted->rules.*(rule.rule) = false;
+  }
+}
+
 Scenario base(std::string name) {
   Scenario s;
   s.name = std::move(name);
@@ -41,6 +48,12 @@ std::vector<Case> all_cases(bool thorough) {
     cases.push_back({s, {}});
   }
   {
+    Scenario s = base("first contact and a rekey");
+    s.rekeys = {1, 0};
+    s.losses_in_row = 0;
+    cases.push_back({s, {}});
+  }
+  {
     Scenario s = base("one rekey each, slow installs");
     s.start_settled = true;
     s.rekeys = {1, 1};
@@ -62,6 +75,17 @@ std::vector<Case> all_cases(bool thorough) {
     s.rekeys = {1, 1};
     s.user_traffic = {true, false};
     s.pairs_expected_max = 4;
+    cases.push_back({s, {}});
+  }
+  {
+    Scenario s = base("peer that only answers");
+    s.start_settled = true;
+    s.rekeys = {1, 1};
+    s.user_traffic = {true, false};
+    s.pairs_expected_max = 4;
+    s.slow_installs = false;
+    s.planted[1] = s.params;
+    s.planted[1]->rules.probe = false;
     cases.push_back({s, {}});
   }
   {
@@ -103,6 +127,16 @@ std::vector<Case> all_cases(bool thorough) {
     cases.push_back({s, l});
   }
   {
+    Scenario s = base("many rekeys while the peer is away");
+    s.start_settled = true;
+    s.rekeys = {4, 0};
+    s.detaches = {0, 1};
+    s.losses_in_row = 0;
+    s.slow_installs = false;
+    s.pairs_expected_max = 4;  // live, two newest, one that drains
+    cases.push_back({s, {}});
+  }
+  {
     Scenario s = base("cap and third");
     s.start_settled = true;
     s.rekeys = {2, 0};
@@ -133,6 +167,16 @@ std::vector<Case> all_cases(bool thorough) {
     s.params.third_after = 4 * kTick;
     s.horizon = 5 * kTick;
     cases.push_back({s, {}});
+    {
+      Scenario lazy = s;
+      lazy.name = "dormant and lazy, woken at the cap";
+      lazy.lazy = true;
+      lazy.rekeys = {1, 1};
+      lazy.detaches = {0, 1};
+      lazy.user_traffic = {thorough, true};
+      lazy.params.probe_first = lazy.params.probe_every = 2 * kTick;
+      cases.push_back({lazy, {}});
+    }
     s.name = "dormant, peer without controller";
     s.detaches = {0, 1};
     Liveness l;
@@ -171,11 +215,22 @@ std::vector<Case> all_cases(bool thorough) {
     cases.push_back({s, {}});
   }
   {
+    Scenario s = base("removal and return during a rekey");
+    s.start_settled = true;
+    s.rekeys = {1, 0};
+    s.removals = {1, 0};
+    s.losses_in_row = 0;
+    s.slow_results = true;
+    s.slow_installs = thorough;
+    cases.push_back({s, {}});
+  }
+  {
     Scenario s = base("flush by hand");
     s.start_settled = true;
     s.flushes = {1, 0};
-    s.rekeys = {0, 1};
+    s.rekeys = {1, 1};
     s.losses_in_row = 0;
+    s.slow_installs = thorough;
     cases.push_back({s, {}});
   }
   {

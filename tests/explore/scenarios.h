@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "explorer.h"
+#include "rules.h"
 
 namespace cygnet::explore {
 
@@ -16,6 +17,9 @@ struct Case {
   Liveness liveness;
 };
 inline void PrintTo(const Case& c, std::ostream* out) { *out << c.scenario.name; }
+
+/// Plants a fault: from the settled beginning on no device follows this rule.
+void take_out(Scenario& scenario, const NamedRule& rule);
 
 /// Scaled times, nobody falls asleep, nothing expires.
 [[nodiscard]] Scenario base(std::string name);

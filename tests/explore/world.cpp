@@ -40,7 +40,10 @@ World::World(const Scenario& scenario)
     CYGNET_ASSERT(!feed(scenario, i, rekey::PeerAdded{kPeer, std::nullopt}, nullptr));
     CYGNET_ASSERT(!attach(scenario, i, nullptr));
   }
-  if (!scenario.start_settled) return;
+  if (!scenario.start_settled) {
+    plant(scenario);
+    return;
+  }
   // Let everything happen in order until nothing but time is left and both are settled.
   for (int steps = 0; !is_settled(*this) || wire[0].size() + wire[1].size() > 0; ++steps) {
     CYGNET_ASSERT(steps < 1000);
@@ -50,6 +53,14 @@ World::World(const Scenario& scenario)
     });
     CYGNET_ASSERT(next != possible.end());
     CYGNET_ASSERT(!apply(scenario, *next));
+  }
+  plant(scenario);
+}
+
+void World::plant(const Scenario& scenario) {
+  for (std::size_t i = 0; i < kDevices; ++i) {
+    if (!scenario.planted[i]) continue;
+    (void)device[i].core.handle(rekey::SettingsChanged{*scenario.planted[i]}, now);
   }
 }
 
@@ -195,6 +206,7 @@ std::optional<Violation> World::apply(const Scenario& scenario, const Action& ac
       d.seen = dim.counter;
       if (d.disk_last_accepted && d.disk_last_accepted->boot_count() < dim.counter.boot_count()) {
         d.told_delivered.reset();
+        d.choice_floor = RekeyCounter();
       }
       if (!d.disk_last_accepted || *d.disk_last_accepted < dim.counter) {
         d.disk_last_accepted = dim.counter;
@@ -216,7 +228,7 @@ std::optional<Violation> World::apply(const Scenario& scenario, const Action& ac
       return feed(scenario, i, mark, story);
     }
     case Act::kSend:
-      send(scenario, i, *d.choice, PacketKind::kUser, story);
+      if (auto broken = send(scenario, i, *d.choice, PacketKind::kUser, story)) return broken;
       if (!scenario.dormancy) return std::nullopt;
       return feed(scenario, i, rekey::UserTraffic{kPeer}, story);
     case Act::kDeliver:
@@ -250,7 +262,7 @@ std::optional<Violation> World::apply(const Scenario& scenario, const Action& ac
       const std::uint32_t boot = restored ? d.boot_count : d.boot_count + 1;
       const auto incarnation = static_cast<std::uint8_t>(d.incarnation + (restored ? 1 : 0));
       d = Device();
-      d.core = rekey::RekeyCore(scenario.params);
+      d.core = rekey::RekeyCore(scenario.planted[i].value_or(scenario.params));
       d.removed_peer = removed;
       d.boot_count = boot;
       d.incarnation = incarnation;
@@ -289,7 +301,9 @@ std::optional<Violation> World::apply(const Scenario& scenario, const Action& ac
       for (std::size_t k = 0; k < kDevices; ++k) {
         const auto deadline = device[k].core.next_deadline();
         if (!deadline || *deadline > now) continue;
+        const auto kept = device[k].inbound;
         if (auto broken = feed(scenario, k, rekey::TimePassed{}, story)) return broken;
+        excuse_dormant(k, kept);
         const auto next = device[k].core.next_deadline();
         if (next && *next <= now) return Violation{"time", "a deadline passed and stays due"};
       }
@@ -297,6 +311,21 @@ std::optional<Violation> World::apply(const Scenario& scenario, const Action& ac
     }
   }
   return std::nullopt;
+}
+
+// "Documented limit: while its peer has lost the controller, [a dormant pair] is dark until that
+// returns": what it forgot at the cap, a peer that has not its newest DIM may still send on.
+void World::excuse_dormant(std::size_t i, const std::vector<SaPairId>& kept) {
+  Device& d = device[i];
+  const auto status = d.core.peer_status(kPeer);
+  if (!status || !status->dormant) return;
+  for (const auto& own : d.core.generations()) {
+    if (own.phase != rekey::GenerationPhase::kAccepted) continue;
+    const bool forgot = std::any_of(kept.begin(), kept.end(), [&](const SaPairId& pair) {
+      return pair.local < own.counter && !contains(d.inbound, pair);
+    });
+    if (forgot) d.told_from = std::max(d.told_from, own.counter);
+  }
 }
 
 std::optional<Violation> World::attach(const Scenario& scenario, std::size_t i,
@@ -336,8 +365,8 @@ bool World::derive(std::size_t i, SaPairId pair) {
   return !contains(device[i].dead, pair);
 }
 
-void World::send(const Scenario& scenario, std::size_t i, SaPairId pair, PacketKind kind,
-                 std::string* story) {
+std::optional<Violation> World::send(const Scenario& scenario, std::size_t i, SaPairId pair,
+                                     PacketKind kind, std::string* story) {
   const std::size_t to = 1 - i;
   Packet packet;
   packet.pair = pair;
@@ -351,8 +380,11 @@ void World::send(const Scenario& scenario, std::size_t i, SaPairId pair, PacketK
   }
   tell(story, device_letter(i) + " sends on " + rekey::tx_name(names_of(i), kPeer, pair) +
                   (wire[to].size() < scenario.wire_capacity ? "" : " (lost, the wire is full)"));
-  if (!derive(i, pair)) return;  // its keys are gone
+  if (!derive(i, pair)) {
+    return Violation{"S1", "chooses an SA whose keys cannot be derived any more"};
+  }
   if (wire[to].size() < scenario.wire_capacity) wire[to].push_back(packet);
+  return std::nullopt;
 }
 
 std::optional<Violation> World::deliver(const Scenario& scenario, std::size_t i, std::size_t index,
@@ -383,7 +415,12 @@ std::optional<Violation> World::deliver(const Scenario& scenario, std::size_t i,
 
 std::optional<Violation> World::feed(const Scenario& scenario, std::size_t i,
                                      const rekey::Event& event, std::string* story) {
+  if (scenario.unheard_of && scenario.unheard_of(event)) return std::nullopt;
+  const auto before = device[i].core.peer_status(kPeer);
   const rekey::Effects effects = device[i].core.handle(event, now);
+  if (before && std::holds_alternative<rekey::GenerationReady>(event)) {
+    if (auto broken = check_retry(device[i], *before, effects)) return broken;
+  }
   if (effects.rejected) {
     tell(story, device_letter(i) + ": refused, " + std::string(to_string(*effects.rejected)));
   }
@@ -418,6 +455,7 @@ std::optional<Violation> World::carry_out(const Scenario& scenario, std::size_t 
         using T = std::decay_t<decltype(e)>;
         if constexpr (std::is_same_v<T, rekey::StoreBootCount>) {
           d.boot_count = e.boot_count;
+          d.choice_floor = RekeyCounter();
         } else if constexpr (std::is_same_v<T, rekey::GenerateDhPair>) {
           if (auto broken = check_s2_draw(d, e.counter)) return broken;
           d.highest_drawn = e.counter;
@@ -441,6 +479,7 @@ std::optional<Violation> World::carry_out(const Scenario& scenario, std::size_t 
         } else if constexpr (std::is_same_v<T, rekey::ChooseOutbound>) {
           if (auto broken = check_start(scenario, *this, i, e.pair)) return broken;
           d.choice = e.pair;
+          if (e.pair) d.choice_floor = std::max(d.choice_floor, e.pair->local);
           if (e.pair && !contains(d.outbound, *e.pair)) {
             return Violation{"S1", "chooses an outbound SA it does not have"};
           }
@@ -464,7 +503,7 @@ std::optional<Violation> World::carry_out(const Scenario& scenario, std::size_t 
             d.publishing = Published{e.counter, e.initial_contact, d.incarnation, now, false};
           }
         } else if constexpr (std::is_same_v<T, rekey::EraseDhPair>) {
-          if (auto broken = check_s4_erase(d, e.counter)) return broken;
+          if (auto broken = check_s4_erase(*this, i, e.counter)) return broken;
           take(d.privates, e.counter);
           std::erase_if(d.underived, [&](const SaPairId& pair) {
             if (pair.local != e.counter) return false;
@@ -476,9 +515,9 @@ std::optional<Violation> World::carry_out(const Scenario& scenario, std::size_t 
         } else if constexpr (std::is_same_v<T, rekey::DeriveNow>) {
           derive(i, e.pair);
         } else if constexpr (std::is_same_v<T, rekey::SendProbe>) {
-          send(scenario, i, e.pair, PacketKind::kRequest, story);
+          return send(scenario, i, e.pair, PacketKind::kRequest, story);
         } else if constexpr (std::is_same_v<T, rekey::AnswerProbe>) {
-          send(scenario, i, e.pair, PacketKind::kReply, story);
+          return send(scenario, i, e.pair, PacketKind::kReply, story);
         } else if constexpr (std::is_same_v<T, rekey::AcknowledgeDim>) {
           if (d.attached && e.outcome == rekey::DimOutcome::kInstalled) {
             controller.acknowledged[1 - i] = e.counter;

@@ -11,6 +11,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -32,6 +33,10 @@ inline constexpr std::size_t kDevices = 2;
 struct Scenario {
   std::string name;
   rekey::RekeyParams params;
+  /// A planted fault: from the settled beginning on (or from the start, without one) these count.
+  std::array<std::optional<rekey::RekeyParams>, kDevices> planted;
+  /// … another kind: events that the machines are not told of.
+  std::function<bool(const rekey::Event&)> unheard_of;
   std::array<std::uint8_t, kDevices> rekeys{};     ///< ordered on this device
   std::array<std::uint8_t, kDevices> restarts{};   ///< losses of all SA state
   std::array<std::uint8_t, kDevices> detaches{};   ///< losses of the controller link
@@ -106,6 +111,7 @@ struct Device {
   std::uint8_t incarnation = 0;                    ///< restored disks so far
   std::optional<RekeyCounter> disk_last_accepted;  ///< of the peer
   std::optional<Timestamp> could_start_at;         ///< since when something could be chosen
+  RekeyCounter choice_floor;                       ///< newest own generation ever chosen
   /// A sender that has not taken over at least this generation of ours may send on SAs we lost.
   RekeyCounter told_from;
   /// … and one that has not heard us on at least this one does not know that we removed it: a DIM
@@ -177,14 +183,16 @@ class World {
   Timestamp now{};
 
  private:
+  void plant(const Scenario& scenario);
+  void excuse_dormant(std::size_t i, const std::vector<SaPairId>& kept);
   std::optional<Violation> feed(const Scenario& scenario, std::size_t i, const rekey::Event& event,
                                 std::string* story);
   std::optional<Violation> carry_out(const Scenario& scenario, std::size_t i,
                                      const rekey::Effect& effect, std::string* story);
   std::optional<Violation> deliver(const Scenario& scenario, std::size_t i, std::size_t index,
                                    std::string* story);
-  void send(const Scenario& scenario, std::size_t i, SaPairId pair, PacketKind kind,
-            std::string* story);
+  std::optional<Violation> send(const Scenario& scenario, std::size_t i, SaPairId pair,
+                                PacketKind kind, std::string* story);
   /// Lazy: derives the pair's keys, if that is still possible.
   bool derive(std::size_t i, SaPairId pair);
   std::optional<Violation> attach(const Scenario& scenario, std::size_t i, std::string* story);

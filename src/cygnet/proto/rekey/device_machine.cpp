@@ -20,14 +20,20 @@ std::uint32_t DeviceMachine::private_alive() const {
 // "local generations ≤ 2 (current, next); a third only when the delivery mark says nobody attached
 // misses the second, or 3 min after its acceptance." A mark says that the peers can be sent to; one
 // drain later they have been heard too (they probe), so that no more than two generations of ours
-// are ever in use towards a peer that can be reached.
+// are ever in use towards a peer that can be reached. That the first one's private value is gone
+// already (a flush by hand took its last SA) says nothing about what the peer still uses.
 bool DeviceMachine::may_roll_over(const RekeyParams& params, Timestamp now) const {
   if (not_before_ && now < *not_before_) return false;
   const OwnGeneration* last = newest();
   if (last == nullptr) return true;
   if (last->phase != GenerationPhase::kAccepted) return false;
-  if (!params.rules.bound_local || private_alive() < 2) return true;
-  return now >= third_allowed(params);
+  return !would_be_third(params) || now >= third_allowed(params);
+}
+
+bool DeviceMachine::would_be_third(const RekeyParams& params) const {
+  if (!params.rules.bound_local) return false;
+  return private_alive() >= 2 ||
+         (params.rules.third_waits_for_drain && !own_.back().initial_contact);
 }
 
 Timestamp DeviceMachine::third_allowed(const RekeyParams& params) const {
@@ -70,7 +76,7 @@ std::optional<Timestamp> DeviceMachine::next_deadline(const RekeyParams& params)
   } else if (last == nullptr || last->phase == GenerationPhase::kAccepted) {
     // may_roll_over() is false now, so one of these lies ahead.
     std::optional<Timestamp> allowed = not_before_;
-    if (last != nullptr && params.rules.bound_local && private_alive() >= 2) {
+    if (last != nullptr && would_be_third(params)) {
       const Timestamp third = third_allowed(params);
       allowed = allowed ? std::max(*allowed, third) : third;
     }

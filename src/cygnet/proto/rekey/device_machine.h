@@ -38,6 +38,8 @@ class DeviceMachine {
   /// Bounds: may a generation be drawn now?
   [[nodiscard]] bool may_roll_over(const RekeyParams& params, Timestamp now) const;
   /// When, with two private values there, a third may come. The newest one is accepted.
+  /// Two of our generations may be in use: the newest has replaced another one.
+  [[nodiscard]] bool would_be_third(const RekeyParams& params) const;
   [[nodiscard]] Timestamp third_allowed(const RekeyParams& params) const;
   /// When the soft lifetime of the newest generation ends.
   [[nodiscard]] std::optional<Timestamp> soft_ends(const RekeyParams& params) const;

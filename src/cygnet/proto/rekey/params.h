@@ -48,6 +48,7 @@ struct Rules {
   bool republish = true;               ///< a DIM the controller does not hold is published again
   bool own_dim_check = true;           ///< a newer own DIM at the controller means lost state
   bool counter_check = true;           ///< a lower counter is ignored
+  bool equal_counter = true;           ///< the same DIM again is taken, not refused
   bool bad_spi = true;                 ///< MissingNewest makes the device roll over
   bool removal_forgets = true;         ///< a removed peer's SAs go at once
   friend bool operator==(const Rules&, const Rules&) = default;

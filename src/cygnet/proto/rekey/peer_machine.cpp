@@ -73,6 +73,7 @@ std::optional<Rejected> PeerMachine::take_dim(PeerContext& ctx, const PeerDim& d
     return Rejected::kStaleCounter;
   }
   const bool same = known && dim.counter == *last_accepted_;
+  if (same && !ctx.params.rules.equal_counter) return Rejected::kStaleCounter;
   const bool restarted = known && dim.counter.boot_count() > last_accepted_->boot_count();
   if (known && !same && !restarted && dim.initial_contact) return Rejected::kInitialContact;
 
@@ -103,8 +104,8 @@ std::optional<Rejected> PeerMachine::take_dim(PeerContext& ctx, const PeerDim& d
   request_missing(ctx, dim.counter, false);
 
   // Install once: a pair that was there before is not made again, so only a new own generation
-  // brings newest × newest back.
-  if (!ctx.own.empty() && ctx.own.back().phase == GenerationPhase::kAccepted) {
+  // brings newest × newest back. That holds for one that is on its way to the controller as well.
+  if (!ctx.own.empty()) {
     const Pair* newest = find(SaPairId{ctx.own.back().counter, dim.counter});
     if (newest != nullptr && newest->state == PairState::kSpent) {
       ctx.roll_over = RekeyCause::kInstallOnce;
@@ -178,8 +179,12 @@ std::optional<Rejected> PeerMachine::pair_lost(PeerContext& ctx, SaPairId id) {
   Pair* pair = find(id);
   if (pair == nullptr || !exists(pair->state)) return Rejected::kUnknownPair;
   drop(ctx, *pair);
-  // "Where counters are not known for certain … the device rolls over instead."
-  ctx.roll_over = RekeyCause::kCountersUnknown;
+  // "Where counters are not known for certain … the device rolls over instead." A younger
+  // generation that is under way does that.
+  const OwnGeneration& newest = ctx.own.back();
+  if (newest.counter == id.local || newest.phase >= GenerationPhase::kPublishing) {
+    ctx.roll_over = RekeyCause::kCountersUnknown;
+  }
   settle(ctx);
   return std::nullopt;
 }

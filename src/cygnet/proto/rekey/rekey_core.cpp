@@ -488,10 +488,11 @@ void RekeyCore::settle_device(PeerContext& ctx) {
       again = true;
     }
     if (ctx.roll_over) {
-      // An unpublished generation is under way and serves as well.
+      // An unpublished generation is under way and serves as well, unless its own pair is used up.
       const OwnGeneration* own = device_.newest();
-      const bool under_way = own != nullptr && own->phase < GenerationPhase::kPublishing;
-      if (!device_.wanted_ && !under_way) device_.wanted_ = ctx.roll_over;
+      const bool serves = own != nullptr && own->phase < GenerationPhase::kPublishing &&
+                          *ctx.roll_over == RekeyCause::kInstallFailed;
+      if (!device_.wanted_ && !serves) device_.wanted_ = ctx.roll_over;
       ctx.roll_over.reset();
     }
     if (pause_) {
