@@ -28,6 +28,7 @@ const std::vector<Fault>& faults() {
   static const std::vector<Fault> kFaults{
       {"Start", "first contact", "L1", {&R::start}},
       {"StartTakesTheOldest", "first contact and a rekey", "Start", {&R::start_oldest}},
+      {"StartAcknowledged", "restart, the other behind a NAT", "L1", {&R::start_acknowledged}},
       {"StartWaitsForTheMark", "first contact", "Start", {&R::start_waits_for_mark}},
       {"Held", "one rekey each, loss", "L1", {&R::held}},
       {"InstallOnce", "removal and return", "S2", {&R::install_once}},

@@ -20,6 +20,7 @@ struct NamedRule {
 inline constexpr std::array kRules{
     CYGNET_RULE(start),
     CYGNET_RULE(start_oldest),
+    CYGNET_RULE(start_acknowledged),
     CYGNET_RULE(start_waits_for_mark),
     CYGNET_RULE(never_back),
     CYGNET_RULE(held),

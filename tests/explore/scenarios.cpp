@@ -115,6 +115,17 @@ std::vector<Case> all_cases(bool thorough) {
     cases.push_back({s, l});
   }
   {
+    // The peer learns the device's address from its packets: all depends on what Start tries.
+    Scenario s = base("restart, the other behind a NAT");
+    s.start_settled = true;
+    s.rekeys = {1, 0};
+    s.restarts = {0, 2};
+    s.learns_endpoint = {false, true};
+    s.losses_in_row = 0;
+    s.slow_installs = thorough;
+    cases.push_back({s, {}});
+  }
+  {
     Scenario s = base("controller away");
     s.start_settled = true;
     s.rekeys = {1, 0};

@@ -383,6 +383,10 @@ std::optional<Violation> World::send(const Scenario& scenario, std::size_t i, Sa
   if (!derive(i, pair)) {
     return Violation{"S1", "chooses an SA whose keys cannot be derived any more"};
   }
+  if (scenario.learns_endpoint[i] && !device[i].endpoint_learned) {
+    tell(story, "   (it does not know where to)");
+    return std::nullopt;
+  }
   if (wire[to].size() < scenario.wire_capacity) wire[to].push_back(packet);
   return std::nullopt;
 }
@@ -398,6 +402,7 @@ std::optional<Violation> World::deliver(const Scenario& scenario, std::size_t i,
     tell(story, device_letter(i) + " lacks " + name + ": dropped");
     return check_s1(scenario, *this, i, packet);
   }
+  device[i].endpoint_learned = scenario.learns_endpoint[i];
   if (packet.copy) {
     tell(story, device_letter(i) + " gets a copy on " + name + ": replay window");
     return std::nullopt;

@@ -45,6 +45,8 @@ struct Scenario {
   std::array<std::uint8_t, kDevices> rollbacks{};  ///< the controller holds a newer own DIM
   std::uint8_t install_failures = 0;               ///< in all
   std::array<bool, kDevices> user_traffic{true, true};
+  /// Device i finds its peer only by the peer's packets: the peer is behind a NAT.
+  std::array<bool, kDevices> learns_endpoint{};
   bool slow_installs = true;       ///< every install is answered by an action of its own
   bool slow_draws = false;         ///< … and every DH pair
   bool slow_results = false;       ///< a publish is durable before its device knows
@@ -92,6 +94,7 @@ struct Device {
   std::optional<SaPairId> choice;
   std::vector<SaPairId> underived;  ///< lazy: claimed, no packet needed its keys yet
   std::vector<SaPairId> dead;       ///< … and now they cannot be derived any more
+  bool endpoint_learned = false;    ///< an authenticated packet of the peer came in
   // Key store
   std::vector<RekeyCounter> privates;
   std::vector<RekeyCounter> drawing;

@@ -150,6 +150,7 @@ std::string World::canonical(const Scenario& scenario) const {
       pairs(d.underived);
       pairs(d.dead);
     }
+    if (scenario.learns_endpoint[0] || scenario.learns_endpoint[1]) sink.number(d.endpoint_learned);
     sink.own(d.choice ? std::optional(d.choice->local) : std::nullopt);
     sink.remote(d.choice ? std::optional(d.choice->remote) : std::nullopt);
     sink.number(d.privates.size());

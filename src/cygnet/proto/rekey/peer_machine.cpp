@@ -124,10 +124,13 @@ void PeerMachine::replace_state(PeerContext& ctx) {
   remotes_.clear();
   live_.clear();
   heard_.reset();
-  // Whichever of its lives acknowledged a generation of ours, the controller held that one by then:
-  // the present life was never told of an older one. The mark itself says nothing about this life.
-  retired_below_ = acknowledged_.value_or(RekeyCounter());
+  // Whichever of its lives acknowledged a generation of ours, or sent on it (retired_below_), the
+  // controller held that one by then: no later life is told of an older one. The mark itself says
+  // nothing about this life.
   if (!ctx.params.rules.start_acknowledged) retired_below_ = RekeyCounter();
+  if (acknowledged_ && ctx.params.rules.start_acknowledged) {
+    retired_below_ = std::max(retired_below_, *acknowledged_);
+  }
   acknowledged_.reset();
   hold_until_.reset();
   choice_floor_ = RekeyCounter();

@@ -121,6 +121,24 @@ TEST_F(RekeyCoreTest, AMarkThatOvertakesTheDimOfARestartRulesOutWhatIsOlder) {
   EXPECT_EQ(b().outbound, (SaPairId{gen(2), gen(1, 2)}));
 }
 
+// A peer that resumes at its cursor acknowledges nothing anew: what its earlier lives had counts
+// through any number of restarts.
+TEST_F(RekeyCoreTest, WhatAPeerOnceAcknowledgedOutlivesItsSecondRestart) {
+  settle_first();
+  step(RekeyRequired{RekeyCause::kCommand});
+  step(GenerationReady{gen(2), 0});
+  step(SaPairInstalled{kB, pair(2, 1)});
+  step(PublishAccepted{gen(2), now});
+  step(DeliveryMark{gen(2), {kB}, 0, 0});
+  for (const std::uint32_t boot : {2U, 3U}) {
+    step(PeerDim{kB, gen(1, boot), true, now});
+    EXPECT_EQ(step(SaPairInstalled{kB, SaPairId{gen(1), gen(1, boot)}}), "rejected: unknown pair");
+    step(SaPairInstalled{kB, SaPairId{gen(2), gen(1, boot)}});
+  }
+  advance(seconds(1));
+  EXPECT_EQ(b().outbound, (SaPairId{gen(2), gen(1, 3)}));
+}
+
 TEST_F(RekeyCoreTest, StartMovesUpWhenTheMarkComesAfterTheWait) {
   settle_first();
   step(RekeyRequired{RekeyCause::kCommand});
