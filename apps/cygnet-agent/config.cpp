@@ -30,6 +30,7 @@ void read(rt::ConfigMap& root, AgentConfig& config) {
       static_cast<std::uint32_t>(root.integer("inner_mtu", 1280, 65535, plane.inner_mtu));
   plane.copy_dscp = root.boolean("copy_dscp", plane.copy_dscp);
   plane.clamp_mss = root.boolean("clamp_mss", plane.clamp_mss);
+  plane.offload = root.boolean("offload", plane.offload);
   plane.keepalive = root.duration("keepalive", plane.keepalive);
 
   rt::ConfigMap routing = root.map("routing");
@@ -119,6 +120,7 @@ std::string config_text(const AgentConfig& config) {
   line("inner_mtu", std::to_string(plane.inner_mtu));
   line("copy_dscp", boolean(plane.copy_dscp));
   line("clamp_mss", boolean(plane.clamp_mss));
+  line("offload", boolean(plane.offload));
   line("keepalive", rt::format_duration(plane.keepalive));
   line("log", "{level: " + std::string(level_name(config.log_level)) + ", format: " +
                   (config.log_format == rt::LogFormat::kJson ? "json" : "text") + "}");

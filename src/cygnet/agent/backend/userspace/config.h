@@ -30,6 +30,7 @@ struct UserspaceConfig {
   std::uint32_t socket_buffer = 16U << 20;  ///< octets, each direction
   bool copy_dscp = false;                   ///< inner DSCP on the outer header (tells flows apart)
   bool clamp_mss = true;
+  bool offload = true;  ///< hand 64 KB at a time to and from the kernel, where it can
   Duration keepalive = std::chrono::seconds(20);  ///< RFC 3948 section 4; zero: none
   RoutingConfig routing;
   /// Builds with CYGNET_INSECURE_KEY_EXPORT only: append traffic keys to this file.

@@ -144,6 +144,7 @@ void DataPlane::receive(UdpSocket& socket) {
   for (int i = 0; i < kBatchesInARow; ++i) {
     const auto batch = socket.receive();
     for (const Datagram& datagram : batch) inbound_.handle(datagram);
+    inbound_.flush();
     if (const std::uint32_t lost = socket.take_overflow()) {
       state_.drop(esp::EspDrop::kSocketOverflow, lost);
     }
@@ -157,10 +158,12 @@ void DataPlane::read_tun() {
     for (std::size_t k = 0; k < kBatch; ++k) {
       const auto slot = sender.pool().acquire();
       if (!slot) break;
-      const int n =
-          tun_.read(sender.pool()[*slot].subspan(OutboundPath::kHeadroom, OutboundPath::kMaxInner));
+      GsoInfo gso;
+      const int n = tun_.read(
+          sender.pool()[*slot].subspan(OutboundPath::kHeadroom, OutboundPath::kMaxInner), gso);
       if (n > 0) {
-        outbound_.from_tun(*slot, static_cast<std::size_t>(n));
+        outbound_.from_tun(*slot, static_cast<std::size_t>(n), gso);
+        if (sender.flush_due()) sender.flush();
         continue;
       }
       sender.pool().release(*slot);

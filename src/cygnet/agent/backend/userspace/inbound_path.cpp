@@ -29,12 +29,27 @@ EspDrop drop_of(InnerRefusal refusal) {
 }  // namespace
 
 InboundPath::InboundPath(PlaneState& state, OutboundPath& outbound)
-    : state_(state), outbound_(outbound) {
+    : state_(state), outbound_(outbound), coalescer_(*this) {
+  coalescer_.allow(state.tun.offloads());
   same_spi_copy_.resize(BufferPool::kSlotSize);
   resync_copy_.resize(BufferPool::kSlotSize);
 }
 
 void InboundPath::handle(const Datagram& datagram) {
+  if (datagram.segment == 0 || datagram.octets.size() <= datagram.segment) {
+    return handle_one(datagram);
+  }
+  Datagram one = datagram;
+  one.segment = 0;
+  for (MutableByteView rest = datagram.octets; !rest.empty();) {
+    one.octets = rest.first(std::min(datagram.segment, rest.size()));
+    rest = rest.subspan(one.octets.size());
+    one.truncated = datagram.truncated && rest.empty();
+    handle_one(one);
+  }
+}
+
+void InboundPath::handle_one(const Datagram& datagram) {
   const MutableByteView packet = datagram.octets;
   // RFC 3948 section 2.3: "The receiver SHOULD ignore a received NAT-keepalive packet".
   if (packet.size() == 1 && packet[0] == 0xff) {
@@ -208,7 +223,11 @@ void InboundPath::deliver_user(InboundSa& sa, MutableByteView packet, const Inne
   if (state_.config.clamp_mss) clamp_mss(packet, inner, state_.config.inner_mtu);
   ++sa.counters.user_packets;
   state_.report_user_traffic(peer);
-  if (state_.tun.write(packet) != 0) state_.drop(EspDrop::kTunWrite);
+  coalescer_.add(packet, inner);
+}
+
+void InboundPath::write(std::span<const iovec> pieces, const GsoInfo& gso, std::size_t packets) {
+  if (state_.tun.write(pieces, gso) != 0) state_.drop(EspDrop::kTunWrite, packets);
 }
 
 void InboundPath::on_non_esp(const Datagram& datagram) {

@@ -5,20 +5,24 @@
 /// update, padding, inner source and destination, deliver (RFC 4303 section 3.4, RFC 4301 section
 /// 5.2). Every packet that ends on the way is counted under one name. Data-plane thread only.
 
+#include "cygnet/agent/backend/userspace/coalescer.h"
 #include "cygnet/agent/backend/userspace/outbound_path.h"
 #include "cygnet/agent/backend/userspace/plane_state.h"
 #include "cygnet/agent/backend/userspace/udp_socket.h"
 
 namespace cygnet::agent::userspace {
 
-class InboundPath {
+class InboundPath final : private Coalescer::Sink {
  public:
   /// What control takes of non-ESP datagrams, which anybody can send.
   static constexpr unsigned kControlDatagramsPerSecond = 50;
 
   InboundPath(PlaneState& state, OutboundPath& outbound);
 
+  /// Takes one datagram, or those that the kernel joined. What it carries may be written to the
+  /// TUN device only by flush(), until when the octets must live.
   void handle(const Datagram& datagram);
+  void flush() { coalescer_.flush(); }
   /// Tells moves that were held back by the rate limit.
   void report_pending_moves();
 
@@ -29,6 +33,8 @@ class InboundPath {
     InboundSa* sa = nullptr;
     std::uint64_t sequence = 0;
   };
+  void handle_one(const Datagram& datagram);
+  void write(std::span<const iovec> pieces, const GsoInfo& gso, std::size_t packets) override;
   [[nodiscard]] tl::expected<Verified, esp::EspDrop> open(InboundSa& first,
                                                           const Datagram& datagram);
   [[nodiscard]] tl::expected<Verified, esp::EspDrop> open_one(InboundSa& sa,
@@ -44,6 +50,7 @@ class InboundPath {
 
   PlaneState& state_;
   OutboundPath& outbound_;
+  Coalescer coalescer_;
   RateBudget control_budget_{kControlDatagramsPerSecond, std::chrono::seconds(1)};
   std::uint64_t keepalives_ = 0;
   Bytes same_spi_copy_;  ///< of a packet that more than one key may have to be tried on

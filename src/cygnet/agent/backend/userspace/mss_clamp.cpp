@@ -2,21 +2,18 @@
 #include "cygnet/agent/backend/userspace/mss_clamp.h"
 
 #include "cygnet/agent/backend/userspace/checksum.h"
+#include "cygnet/agent/backend/userspace/tcp_header.h"
 
 namespace cygnet::agent::userspace {
 namespace {
 
-constexpr std::size_t kTcpHeaderLength = 20;
-constexpr std::size_t kTcpChecksumOffset = 16;
-constexpr std::uint8_t kSyn = 0x02;
 constexpr std::uint8_t kOptionEnd = 0;
 constexpr std::uint8_t kOptionNop = 1;
 constexpr std::uint8_t kOptionMss = 2;
 
 void replace_octets(std::uint8_t* tcp, std::size_t at, std::uint16_t value) {
   const auto update = [&](std::uint16_t before, std::uint16_t after) {
-    store_be16(tcp + kTcpChecksumOffset,
-               checksum_replace(load_be16(tcp + kTcpChecksumOffset), before, after));
+    store_be16(tcp + kTcpChecksum, checksum_replace(load_be16(tcp + kTcpChecksum), before, after));
   };
   // The checksum is a sum of words: a value at an odd offset lies in two of them. One at an even
   // offset may be the packet's last word: nothing behind it is touched.
@@ -36,8 +33,8 @@ bool clamp_mss(MutableByteView packet, const InnerPacket& inner, std::size_t inn
   const std::size_t available = inner.total_length - inner.header_length;
   if (available < kTcpHeaderLength) return false;
   std::uint8_t* const tcp = packet.data() + inner.header_length;
-  if ((tcp[13] & kSyn) == 0) return false;
-  const std::size_t header = static_cast<std::size_t>(tcp[12] >> 4) * 4;
+  if ((tcp[13] & kTcpSyn) == 0) return false;
+  const std::size_t header = tcp_header_length({tcp, available});
   if (header < kTcpHeaderLength || header > available) return false;
   const std::size_t headers =
       (inner.is_v6 ? kIpv6HeaderLength : kIpv4HeaderLength) + kTcpHeaderLength;

@@ -30,61 +30,161 @@ bool is_unreachable(int error) {
 
 }  // namespace
 
-void OutboundPath::from_tun(std::uint32_t slot, std::size_t length) {
+void OutboundPath::from_tun(std::uint32_t slot, std::size_t length, const GsoInfo& gso) {
   const MutableByteView packet = sender_.pool()[slot].subspan(kHeadroom, length);
   const auto inner = parse_inner(packet);
   if (!inner) return drop_slot(slot, EspDrop::kNotIp);
-  Peer* peer = state_.peers.owner(inner->destination);
+  if (gso.kind != GsoKind::kNone) {
+    from_tun_large(gso, *inner, packet);
+    return sender_.pool().release(slot);
+  }
+  if (gso.partial_checksum && !complete_checksum(gso, packet.first(inner->total_length))) {
+    return drop_slot(slot, EspDrop::kNotIp);
+  }
+  from_tun_whole(slot, *inner, packet);
+}
+
+Peer* OutboundPath::judge(const InnerPacket& inner, ByteView packet, std::size_t largest) {
+  const auto refuse = [&](EspDrop why) -> Peer* {
+    state_.drop(why);
+    return nullptr;
+  };
+  Peer* peer = state_.peers.owner(inner.destination);
   if (peer == nullptr) {
-    if (is_link_scope(inner->destination)) return drop_slot(slot, EspDrop::kLinkScope);
+    if (is_link_scope(inner.destination)) return refuse(EspDrop::kLinkScope);
     // Its route may be newer than the last command we looked at.
-    if (run_commands_()) peer = state_.peers.owner(inner->destination);
-    if (peer == nullptr) return drop_slot(slot, EspDrop::kNoRoute);
+    if (run_commands_()) peer = state_.peers.owner(inner.destination);
+    if (peer == nullptr) return refuse(EspDrop::kNoRoute);
   }
-  if (check_inner(*inner, packet, Side::kOurs, Side::kPeers,
+  if (check_inner(inner, packet, Side::kOurs, Side::kPeers,
                   [&](const IpAddress& address) { return state_.peers.side_of(*peer, address); })) {
-    return drop_slot(slot, EspDrop::kOutboundSource);
+    return refuse(EspDrop::kOutboundSource);
   }
-  if (inner->total_length > state_.config.inner_mtu && inner->dont_fragment) {
-    tell_too_big(*inner, packet);
-    return drop_slot(slot, EspDrop::kTooBig);
+  if (largest > state_.config.inner_mtu && inner.dont_fragment) {
+    tell_too_big(inner, packet);
+    return refuse(EspDrop::kTooBig);
   }
-  if (state_.config.clamp_mss) clamp_mss(packet, *inner, state_.config.inner_mtu);
+  return peer;
+}
+
+void OutboundPath::from_tun_whole(std::uint32_t slot, const InnerPacket& inner,
+                                  MutableByteView packet) {
+  Peer* const peer = judge(inner, packet, inner.total_length);
+  if (peer == nullptr) return sender_.pool().release(slot);
+  if (state_.config.clamp_mss) clamp_mss(packet, inner, state_.config.inner_mtu);
   state_.report_user_traffic(*peer);
   if (peer->chosen == nullptr || !peer->endpoint.is_set()) {
-    hold(*peer, packet.first(inner->total_length));
+    hold(*peer, packet.first(inner.total_length));
     sender_.pool().release(slot);
     return;
   }
-  transmit_user(*peer, slot, *inner);
+  transmit_user(*peer, slot, inner);
+}
+
+void OutboundPath::from_tun_large(const GsoInfo& gso, const InnerPacket& inner, ByteView packet) {
+  const auto segments = Segmenter::create(gso, inner, packet);
+  if (!segments) return state_.drop(EspDrop::kNotIp);
+  Peer* const peer = judge(inner, packet, segments->length(0));
+  if (peer == nullptr) return;
+  state_.report_user_traffic(*peer);
+  if (peer->chosen != nullptr && peer->endpoint.is_set()) {
+    return transmit_segments(*peer, *segments, inner, packet);
+  }
+  Bytes segment;
+  for (std::size_t i = 0; i < segments->count(); ++i) {
+    segment.resize(segments->length(i));
+    segments->write(i, segment.data());
+    hold(*peer, segment);
+  }
+}
+
+OutboundSa& OutboundPath::lane_of(SaPair& pair, const InnerPacket& inner, ByteView packet) {
+  std::size_t lane = 0;
+  if (pair.outbound.size() > 1) lane = flow_hash(inner, packet) % pair.outbound.size();
+  return *pair.outbound[lane];
 }
 
 void OutboundPath::transmit_user(Peer& peer, std::uint32_t slot, const InnerPacket& inner) {
   SaPair& pair = *peer.chosen;
-  std::size_t lane = 0;
-  if (pair.outbound.size() > 1) {
-    lane = flow_hash(inner, sender_.pool()[slot].subspan(kHeadroom)) % pair.outbound.size();
-  }
+  OutboundSa& sa = lane_of(pair, inner, sender_.pool()[slot].subspan(kHeadroom));
   peer.sent_user = true;
-  transmit(peer, pair, *pair.outbound[lane],
+  transmit(peer, pair, sa,
            {slot, inner.total_length, inner.is_v6 ? esp::kNextHeaderIpv6 : esp::kNextHeaderIpv4,
             outer_tos(inner, state_.config.copy_dscp), true},
            peer.endpoint);
 }
 
+void OutboundPath::transmit_segments(Peer& peer, const Segmenter& segments,
+                                     const InnerPacket& inner, ByteView packet) {
+  SaPair& pair = *peer.chosen;
+  OutboundSa& sa = lane_of(pair, inner, packet);
+  peer.sent_user = true;
+  peer.last_sent = state_.now;
+  QueuedDatagram datagram;
+  datagram.to = peer.endpoint;
+  datagram.tos = outer_tos(inner, state_.config.copy_dscp);
+  datagram.user = true;
+  datagram.peer = peer.id;
+  const std::size_t one = sa.format.packet_length(segments.length(0));
+  const std::size_t in_one = std::clamp<std::size_t>(kMaxDatagram / one, 1, kMaxSegments);
+  for (std::size_t i = 0; i < segments.count();) {
+    auto slot = sender_.pool().acquire();
+    if (!slot) {
+      sender_.flush();
+      slot = sender_.pool().acquire();
+    }
+    const std::size_t n = std::min(in_one, segments.count() - i);
+    if (!slot) {
+      state_.drop(EspDrop::kQueueFull, n);
+      i += n;
+      continue;
+    }
+    const MutableByteView buffer = sender_.pool()[*slot];
+    std::size_t used = 0;
+    for (const std::size_t end = i + n; i < end; ++i) {
+      segments.write(i, buffer.data() + used + sa.format.header_length());
+      const auto sealed = seal(pair, sa, inner.is_v6 ? esp::kNextHeaderIpv6 : esp::kNextHeaderIpv4,
+                               true, buffer.subspan(used), segments.length(i));
+      if (!sealed) {
+        state_.drop(sealed.error());
+      } else {
+        used += *sealed;
+      }
+    }
+    if (used == 0) {
+      sender_.pool().release(*slot);
+      continue;
+    }
+    datagram.slot = *slot;
+    datagram.length = static_cast<std::uint32_t>(used);
+    datagram.segment = static_cast<std::uint32_t>(used > one ? one : 0);
+    sender_.push(datagram);
+  }
+}
+
+tl::expected<std::size_t, EspDrop> OutboundPath::seal(SaPair& pair, OutboundSa& sa,
+                                                      std::uint8_t next_header, bool user,
+                                                      MutableByteView buffer,
+                                                      std::size_t payload_length) {
+  const auto sequence = take_sequence(sa);
+  if (!sequence) return tl::make_unexpected(EspDrop::kSeqOverflow);
+  auto sealed = esp::seal_in_place(sa.format, *sa.cipher,
+                                   {sa.spi.value(), *sequence, sa.iv.next(*sequence), next_header},
+                                   buffer, payload_length);
+  if (!sealed) return sealed;
+  ++sa.counters.packets;
+  sa.counters.octets += payload_length;
+  if (user) ++sa.counters.user_packets;
+  state_.check_soft_limit(pair, *sequence, sa.format.last_sequence());
+  return sealed;
+}
+
 void OutboundPath::transmit(Peer& peer, SaPair& pair, OutboundSa& sa, const Packet& packet,
                             const OuterAddress& to) {
-  const auto sequence = take_sequence(sa);
-  if (!sequence) return drop_slot(packet.slot, EspDrop::kSeqOverflow);
   const std::size_t offset = kHeadroom - sa.format.header_length();
-  const auto sealed = esp::seal_in_place(
-      sa.format, *sa.cipher, {sa.spi.value(), *sequence, sa.iv.next(*sequence), packet.next_header},
-      sender_.pool()[packet.slot].subspan(offset), packet.length);
+  const auto sealed = seal(pair, sa, packet.next_header, packet.user,
+                           sender_.pool()[packet.slot].subspan(offset), packet.length);
   if (!sealed) return drop_slot(packet.slot, sealed.error());
-  ++sa.counters.packets;
-  sa.counters.octets += packet.length;
-  if (packet.user) ++sa.counters.user_packets;
-  state_.check_soft_limit(pair, *sequence, sa.format.last_sequence());
   peer.last_sent = state_.now;
   QueuedDatagram datagram;
   datagram.slot = packet.slot;
@@ -237,7 +337,9 @@ bool OutboundPath::on_send_failed(QueuedDatagram& datagram, int error) {
     datagram.to = peer->endpoint;
     return true;
   }
-  state_.drop(datagram.user ? EspDrop::kOuterSend : EspDrop::kProbeSend);
+  const std::uint32_t packets =
+      datagram.segment == 0 ? 1 : (datagram.length + datagram.segment - 1) / datagram.segment;
+  state_.drop(datagram.user ? EspDrop::kOuterSend : EspDrop::kProbeSend, packets);
   return false;
 }
 

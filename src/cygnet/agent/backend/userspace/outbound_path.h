@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cygnet/agent/backend/userspace/plane_state.h"
+#include "cygnet/agent/backend/userspace/segmenter.h"
 
 namespace cygnet::agent::userspace {
 
@@ -28,8 +29,9 @@ class OutboundPath final : public Sender::Failures {
 
   [[nodiscard]] Sender& sender() { return sender_; }
 
-  /// A packet read into slot `slot` at kHeadroom. Takes the slot over.
-  void from_tun(std::uint32_t slot, std::size_t length);
+  /// A packet read into slot `slot` at kHeadroom, perhaps one that stands for many. Takes the slot
+  /// over.
+  void from_tun(std::uint32_t slot, std::size_t length, const GsoInfo& gso);
   /// Sends what was held, in order, if there are an SA and an endpoint now.
   void flush_held(Peer& peer);
   /// Drops what was held too long, for every peer.
@@ -52,9 +54,23 @@ class OutboundPath final : public Sender::Failures {
     std::uint8_t tos;
     bool user;
   };
+  /// What the routes, the policy and the MTU say about a packet of which `largest` octets go in
+  /// one; nullptr when it was dropped.
+  [[nodiscard]] Peer* judge(const InnerPacket& inner, ByteView packet, std::size_t largest);
+  void from_tun_whole(std::uint32_t slot, const InnerPacket& inner, MutableByteView packet);
+  void from_tun_large(const GsoInfo& gso, const InnerPacket& inner, ByteView packet);
   void hold(Peer& peer, ByteView packet);
   void count_held(Peer& peer, std::size_t dropped);
   void tell_too_big(const InnerPacket& inner, ByteView packet);
+  /// Seals each segment behind the one before and queues them as few datagrams.
+  void transmit_segments(Peer& peer, const Segmenter& segments, const InnerPacket& inner,
+                         ByteView packet);
+  /// Seals the payload that stands header_length() behind the beginning of `buffer`.
+  [[nodiscard]] tl::expected<std::size_t, esp::EspDrop> seal(SaPair& pair, OutboundSa& sa,
+                                                             std::uint8_t next_header, bool user,
+                                                             MutableByteView buffer,
+                                                             std::size_t payload_length);
+  [[nodiscard]] static OutboundSa& lane_of(SaPair& pair, const InnerPacket& inner, ByteView packet);
   /// Seals and queues; takes the slot over.
   void transmit(Peer& peer, SaPair& pair, OutboundSa& sa, const Packet& packet,
                 const OuterAddress& to);

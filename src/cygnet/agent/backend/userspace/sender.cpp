@@ -20,13 +20,23 @@ void Sender::push(const QueuedDatagram& datagram) {
   CYGNET_ASSERT(line.count < kSlots);  // one entry a slot of the pool, and there are as many
   ++line.count;
   at(line, line.count - 1) = datagram;
+  queued_octets_ += datagram.length;
 }
 
 void Sender::flush() {
+  queued_octets_ = 0;
   // A refused datagram may move to the other line, so look at the first again.
   do {
     for (Line& line : lines_) flush(line);
   } while (lines_[0].count != 0 && !lines_[0].blocked);
+}
+
+Sender::Piece Sender::piece(const Line& line, const QueuedDatagram& datagram,
+                            std::uint32_t offset) {
+  const std::uint32_t left = datagram.length - offset;
+  if (datagram.segment == 0 || left <= datagram.segment) return {left, 0};
+  if (datagram.one_by_one || !line.socket->offloads().segmentation) return {datagram.segment, 0};
+  return {left, datagram.segment};
 }
 
 void Sender::flush(Line& line) {
@@ -37,25 +47,48 @@ void Sender::flush(Line& line) {
       continue;
     }
     std::array<Outgoing, kBatch> batch;
-    const std::size_t n = std::min(line.count, kBatch);
-    for (std::size_t i = 0; i < n; ++i) {
+    std::size_t n = 0;
+    for (std::size_t i = 0; i < line.count && n < kBatch; ++i) {
       const QueuedDatagram& datagram = at(line, i);
-      batch[i] = {ByteView(pool_[datagram.slot]).subspan(datagram.offset, datagram.length),
-                  &datagram.to, datagram.tos};
+      for (std::uint32_t done = 0; done < datagram.length && n < kBatch;) {
+        const Piece next = piece(line, datagram, done);
+        batch[n++] = {ByteView(pool_[datagram.slot]).subspan(datagram.offset + done, next.length),
+                      &datagram.to, datagram.tos, next.segment};
+        done += next.length;
+      }
     }
-    const UdpSocket::Sent sent = line.socket->send({batch.data(), n});
-    for (std::size_t i = 0; i < sent.count; ++i) pool_.release(at(line, i).slot);
-    pop(line, sent.count);
-    if (sent.error == EAGAIN || sent.error == ENOBUFS) {
+    const UdpSocket::Sent result = line.socket->send({batch.data(), n});
+    sent(line, result.count);
+    if (result.error == EAGAIN || result.error == ENOBUFS) {
       line.blocked = true;
       return;
     }
-    if (sent.error != 0) refused(line, sent.error);
+    if (result.error != 0) refused(line, result.error);
+  }
+}
+
+void Sender::sent(Line& line, std::size_t pieces) {
+  for (; pieces > 0; --pieces) {
+    QueuedDatagram& datagram = at(line, 0);
+    const std::uint32_t length = piece(line, datagram, 0).length;
+    datagram.offset += length;
+    datagram.length -= length;
+    if (datagram.length != 0) continue;
+    pool_.release(datagram.slot);
+    pop(line, 1);
   }
 }
 
 void Sender::refused(Line& line, int error) {
-  QueuedDatagram datagram = at(line, 0);
+  QueuedDatagram& first = at(line, 0);
+  const bool segmented = line.socket != nullptr && piece(line, first, 0).segment != 0;
+  // A segment larger than the path (EINVAL, EMSGSIZE), a device that cannot compute checksums
+  // (EIO): one by one the kernel takes them, in fragments if need be.
+  if (segmented && (error == EINVAL || error == EMSGSIZE || error == EIO)) {
+    first.one_by_one = true;
+    return;
+  }
+  QueuedDatagram datagram = first;
   pop(line, 1);
   ++datagram.attempts;
   if (failures_.on_send_failed(datagram, error)) {

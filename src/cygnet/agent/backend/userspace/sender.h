@@ -17,11 +17,14 @@
 
 namespace cygnet::agent::userspace {
 
-/// A datagram that waits, in a slot of the pool that it owns.
+/// A datagram that waits, or several of one size one behind the other, in a slot of the pool that
+/// they own.
 struct QueuedDatagram {
   std::uint32_t slot = 0;
   std::uint32_t offset = 0;
   std::uint32_t length = 0;
+  std::uint32_t segment = 0;  ///< not 0: the size of each but the last
+  bool one_by_one = false;    ///< the kernel would not segment these
   OuterAddress to;
   std::uint8_t tos = 0;
   std::uint8_t attempts = 0;
@@ -31,7 +34,7 @@ struct QueuedDatagram {
 
 class Sender {
  public:
-  /// Asked about each datagram the kernel refused.
+  /// Asked about each datagram the kernel refused (about several at once when it segments).
   class Failures {
    public:
     virtual ~Failures() = default;
@@ -40,6 +43,7 @@ class Sender {
   };
 
   static constexpr std::size_t kSlots = 256;
+  static constexpr std::size_t kFlushOctets = 128U << 10;
 
   /// Either socket may be null: then that family is refused with EAFNOSUPPORT.
   Sender(UdpSocket* v4, UdpSocket* v6, Failures& failures);
@@ -49,11 +53,17 @@ class Sender {
   void push(const QueuedDatagram& datagram);
   /// Sends what the sockets take.
   void flush();
+  /// Enough waits to be worth a call: more would only leave the cache before it is sent.
+  [[nodiscard]] bool flush_due() const { return queued_octets_ >= kFlushOctets; }
   /// True while a socket is full and datagrams wait for it.
   [[nodiscard]] bool blocked(bool v6) const { return lines_[v6 ? 1 : 0].blocked; }
   [[nodiscard]] bool blocked() const { return blocked(false) || blocked(true); }
 
  private:
+  struct Piece {
+    std::uint32_t length;
+    std::uint32_t segment;
+  };
   struct Line {
     UdpSocket* socket = nullptr;
     std::vector<QueuedDatagram> ring;  ///< kSlots entries
@@ -62,7 +72,11 @@ class Sender {
     bool blocked = false;
   };
   void flush(Line& line);
+  void sent(Line& line, std::size_t pieces);
   void refused(Line& line, int error);
+  /// The next octets of `datagram` from `offset` that go in one message.
+  [[nodiscard]] static Piece piece(const Line& line, const QueuedDatagram& datagram,
+                                   std::uint32_t offset);
   static QueuedDatagram& at(Line& line, std::size_t i) {
     return line.ring[(line.head + i) % kSlots];
   }
@@ -72,6 +86,7 @@ class Sender {
   }
 
   BufferPool pool_{kSlots};
+  std::size_t queued_octets_ = 0;  ///< since the last flush
   Line lines_[2];
   Failures& failures_;
 };

@@ -31,9 +31,10 @@ void set_buffer(int fd, int force, int plain, std::uint32_t octets) {
 
 }  // namespace
 
-UdpSocket::UdpSocket(Fd fd, bool v6)
+UdpSocket::UdpSocket(Fd fd, bool v6, UdpOffloads offloads)
     : fd_(std::move(fd)),
       v6_(v6),
+      offloads_(offloads),
       buffers_(kBatch),
       headers_(kBatch),
       vectors_(kBatch),
@@ -56,6 +57,11 @@ Result<std::unique_ptr<UdpSocket>> UdpSocket::open(bool v6, const Options& optio
   set_buffer(fd.get(), SO_RCVBUFFORCE, SO_RCVBUF, options.buffer);
   set_buffer(fd.get(), SO_SNDBUFFORCE, SO_SNDBUF, options.buffer);
   set_option(fd.get(), SOL_SOCKET, SO_RXQ_OVFL, 1);
+  UdpOffloads offloads;
+  if (options.offload) {
+    offloads.segmentation = set_option(fd.get(), IPPROTO_UDP, UDP_SEGMENT, 0);
+    offloads.coalescing = set_option(fd.get(), IPPROTO_UDP, UDP_GRO, 1);
+  }
   if (v6) {
     set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
     set_option(fd.get(), IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
@@ -63,8 +69,9 @@ Result<std::unique_ptr<UdpSocket>> UdpSocket::open(bool v6, const Options& optio
   } else {
     set_option(fd.get(), IPPROTO_IP, IP_RECVTOS, 1);
     set_option(fd.get(), IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
-    // RFC 3948 section 2.1: "the Checksum SHOULD be transmitted as a zero value".
-    set_option(fd.get(), SOL_SOCKET, SO_NO_CHECK, 1);
+    // RFC 3948 section 2.1: "the Checksum SHOULD be transmitted as a zero value". The kernel
+    // segments only datagrams that have one; the card computes it then.
+    if (!offloads.segmentation) set_option(fd.get(), SOL_SOCKET, SO_NO_CHECK, 1);
   }
   UdpEndpoint any;
   any.address.is_v6 = v6;
@@ -83,7 +90,7 @@ Result<std::unique_ptr<UdpSocket>> UdpSocket::open(bool v6, const Options& optio
     }
     return socket_error("cannot bind " + port);
   }
-  return std::unique_ptr<UdpSocket>(new UdpSocket(std::move(fd), v6));
+  return std::unique_ptr<UdpSocket>(new UdpSocket(std::move(fd), v6, offloads));
 }
 
 std::span<Datagram> UdpSocket::receive() {
@@ -110,6 +117,7 @@ std::span<Datagram> UdpSocket::receive() {
     datagram.octets = {static_cast<std::uint8_t*>(vectors_[i].iov_base), headers_[i].msg_len};
     datagram.truncated = (headers_[i].msg_hdr.msg_flags & MSG_TRUNC) != 0;
     datagram.tos = 0;
+    datagram.segment = 0;
     read_control(headers_[i].msg_hdr, datagram);
   }
   return {datagrams_.data(), static_cast<std::size_t>(n)};
@@ -125,6 +133,10 @@ void UdpSocket::read_control(const msghdr& header, Datagram& datagram) {
       int value = 0;
       std::memcpy(&value, CMSG_DATA(c), sizeof value);
       datagram.tos = static_cast<std::uint8_t>(value);
+    } else if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
+      int value = 0;
+      std::memcpy(&value, CMSG_DATA(c), sizeof value);
+      if (value > 0) datagram.segment = static_cast<std::size_t>(value);
     } else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) {
       std::uint32_t total = 0;
       std::memcpy(&total, CMSG_DATA(c), sizeof total);
@@ -135,6 +147,28 @@ void UdpSocket::read_control(const msghdr& header, Datagram& datagram) {
 }
 
 std::uint32_t UdpSocket::take_overflow() { return std::exchange(overflow_pending_, 0); }
+
+void UdpSocket::write_control(const Outgoing& out, Control& control, msghdr& header) const {
+  if (out.tos == 0 && out.segment == 0) return;
+  header.msg_control = control.octets.data();
+  header.msg_controllen = kControlSize;
+  std::size_t used = 0;
+  cmsghdr* c = CMSG_FIRSTHDR(&header);
+  const auto add = [&](int level, int type, const auto& value) {
+    c->cmsg_level = level;
+    c->cmsg_type = type;
+    c->cmsg_len = CMSG_LEN(sizeof value);
+    std::memcpy(CMSG_DATA(c), &value, sizeof value);
+    used += CMSG_SPACE(sizeof value);
+    c = reinterpret_cast<cmsghdr*>(control.octets.data() + used);
+  };
+  if (out.tos != 0) {
+    const int tos = out.tos;
+    v6_ ? add(IPPROTO_IPV6, IPV6_TCLASS, tos) : add(IPPROTO_IP, IP_TOS, tos);
+  }
+  if (out.segment != 0) add(IPPROTO_UDP, UDP_SEGMENT, static_cast<std::uint16_t>(out.segment));
+  header.msg_controllen = used;
+}
 
 UdpSocket::Sent UdpSocket::send(std::span<const Outgoing> datagrams) {
   const std::size_t n = std::min(datagrams.size(), kBatch);
@@ -150,15 +184,7 @@ UdpSocket::Sent UdpSocket::send(std::span<const Outgoing> datagrams) {
     header.msg_namelen = out.to->length();
     header.msg_iov = &vectors[i];
     header.msg_iovlen = 1;
-    if (out.tos == 0) continue;
-    header.msg_control = controls[i].octets.data();
-    header.msg_controllen = CMSG_SPACE(sizeof(int));
-    cmsghdr* const c = CMSG_FIRSTHDR(&header);
-    c->cmsg_level = v6_ ? IPPROTO_IPV6 : IPPROTO_IP;
-    c->cmsg_type = v6_ ? IPV6_TCLASS : IP_TOS;
-    c->cmsg_len = CMSG_LEN(sizeof(int));
-    const int value = out.tos;
-    std::memcpy(CMSG_DATA(c), &value, sizeof value);
+    write_control(out, controls[i], header);
   }
   int sent = 0;
   do {

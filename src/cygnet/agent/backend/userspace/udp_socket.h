@@ -26,12 +26,16 @@ inline constexpr ErrorCode kErrSocket{"socket"};
 inline constexpr ErrorCode kErrNoFamily{"no-family"};
 
 inline constexpr std::size_t kBatch = 64;
+inline constexpr std::size_t kMaxDatagram = 65507;  ///< of IPv4; IPv6 has 20 octets more
+inline constexpr std::size_t kMaxSegments = 64;     ///< of the oldest kernel with UDP_SEGMENT
 
 struct Datagram {
   MutableByteView octets;
   OuterAddress source;
   std::uint8_t tos = 0;  ///< outer DSCP and ECN
   bool truncated = false;
+  /// Not 0: the kernel joined datagrams of this size; the last may be shorter.
+  std::size_t segment = 0;
 };
 
 /// A datagram on its way out.
@@ -39,6 +43,15 @@ struct Outgoing {
   ByteView octets;
   const OuterAddress* to = nullptr;
   std::uint8_t tos = 0;
+  /// Not 0: datagrams of this size, the last perhaps shorter; at most kMaxSegments and
+  /// kMaxDatagram octets, and only when the socket has offloads().segmentation.
+  std::size_t segment = 0;
+};
+
+/// What this kernel agreed to.
+struct UdpOffloads {
+  bool segmentation = false;  ///< UDP_SEGMENT (Linux 4.18)
+  bool coalescing = false;    ///< UDP_GRO (Linux 5.0)
 };
 
 class UdpSocket {
@@ -47,6 +60,7 @@ class UdpSocket {
     std::uint16_t port = 4500;
     std::uint32_t mark = 0;
     std::uint32_t buffer = 0;  ///< octets, each direction; as much as the kernel allows
+    bool offload = true;       ///< false: single datagrams only, whatever the kernel can do
   };
   /// @retval kErrPortInUse  names the holder
   /// @retval kErrPrivilege (tun.h)  no right to set the mark
@@ -65,6 +79,7 @@ class UdpSocket {
   /// Sends in order, at most kBatch.
   [[nodiscard]] Sent send(std::span<const Outgoing> datagrams);
 
+  [[nodiscard]] const UdpOffloads& offloads() const { return offloads_; }
   [[nodiscard]] int fd() const { return fd_.get(); }
 
  private:
@@ -73,11 +88,13 @@ class UdpSocket {
     alignas(cmsghdr) std::array<char, kControlSize> octets;
   };
 
-  UdpSocket(Fd fd, bool v6);
+  UdpSocket(Fd fd, bool v6, UdpOffloads offloads);
   void read_control(const msghdr& header, Datagram& datagram);
+  void write_control(const Outgoing& out, Control& control, msghdr& header) const;
 
   Fd fd_;
   bool v6_;
+  UdpOffloads offloads_;
   std::uint32_t overflow_seen_ = 0;
   std::uint32_t overflow_pending_ = 0;
   BufferPool buffers_;

@@ -50,6 +50,22 @@ std::vector<IpPrefix> unique(std::vector<IpPrefix> prefixes) {
   return prefixes;
 }
 
+/// What this kernel lacks of what makes the data plane fast.
+void note_fallbacks(const UserspaceConfig& config, const Tun& tun, const UdpSocket& socket,
+                    std::vector<std::string>& notes) {
+  if (!config.offload) return notes.push_back("offload is off: one packet a system call");
+  if (!tun.offloads().tcp) notes.emplace_back("the kernel segments no TCP for a tunnel device");
+  if (!tun.offloads().udp) {
+    notes.emplace_back("the kernel segments no UDP for a tunnel device (Linux 6.2 does)");
+  }
+  if (!socket.offloads().segmentation) {
+    notes.emplace_back("the kernel does not segment UDP (Linux 4.18 does)");
+  }
+  if (!socket.offloads().coalescing) {
+    notes.emplace_back("the kernel does not join received UDP (Linux 5.0 does)");
+  }
+}
+
 }  // namespace
 
 Result<std::unique_ptr<UserspaceBackend>> UserspaceBackend::create(UserspaceConfig config,
@@ -61,8 +77,9 @@ Result<std::unique_ptr<UserspaceBackend>> UserspaceBackend::create(UserspaceConf
                 "choose 1280 to 65535; 1400 suits most networks");
   }
   if (!kInsecureKeyExport) CYGNET_CHECK_OK(export_keys(config.key_export_path, {}));
-  CYGNET_TRY(Tun tun, Tun::open(config.tun_name));
-  const UdpSocket::Options options{config.port, config.routing.fwmark, config.socket_buffer};
+  CYGNET_TRY(Tun tun, Tun::open(config.tun_name, config.offload));
+  const UdpSocket::Options options{config.port, config.routing.fwmark, config.socket_buffer,
+                                   config.offload};
   std::vector<std::string> notes;
   std::array<std::unique_ptr<UdpSocket>, 2> sockets;
   for (const bool v6 : {false, true}) {
@@ -78,6 +95,7 @@ Result<std::unique_ptr<UserspaceBackend>> UserspaceBackend::create(UserspaceConf
   if (sockets[0] == nullptr && sockets[1] == nullptr) {
     return fail(kErrNoFamily, "this host has neither IPv4 nor IPv6", "ESP socket");
   }
+  note_fallbacks(config, tun, *(sockets[0] != nullptr ? sockets[0] : sockets[1]), notes);
   CYGNET_TRY(Routes routes, Routes::open(config.routing));
   CYGNET_CHECK_OK(routes.set_up(tun.name(), config.inner_mtu, config.tun_queue));
   config.tun_name = tun.name();
