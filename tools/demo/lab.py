@@ -85,6 +85,9 @@ class Lab:
             self.run(["ip", "link", "set", old, "netns", ns, "name", new])
             for address in addresses:
                 self.ip(ns, "addr", "add", address, "dev", new, *(["nodad"] if ":" in address else []))
+            # A virtual cable carries datagrams that were never cut apart; a wire does not, and a
+            # capture is to show what a wire would.
+            self.run(["ip", "netns", "exec", ns, "ethtool", "-K", new, "tx-udp-segmentation", "off"])
             self.ip(ns, "link", "set", new, "txqueuelen", "10000", "up")
 
     # -- processes -----------------------------------------------------------------------------

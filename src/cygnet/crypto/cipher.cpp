@@ -3,13 +3,19 @@
 
 #include <string>
 
+#include "cygnet/crypto/cipher_ipsec_mb.h"
 #include "cygnet/crypto/cipher_openssl.h"
 
 namespace cygnet::crypto {
 
-// The one place that chooses an implementation: a faster one for some suites and processors is
-// asked here first, and OpenSSL serves whatever it leaves.
-Result<std::unique_ptr<PacketCipher>> PacketCipher::create(const EspSuite& suite, ByteView encr_key,
+bool PacketCipher::has(CipherProvider provider, const EspSuite& suite) {
+  return provider != CipherProvider::kIpsecMb || (suite.is_aead() && ipsec_mb_is_usable());
+}
+
+// The one place that chooses an implementation: the faster one is asked first, and OpenSSL serves
+// whatever it leaves.
+Result<std::unique_ptr<PacketCipher>> PacketCipher::create(CipherProvider provider,
+                                                           const EspSuite& suite, ByteView encr_key,
                                                            ByteView integ_key) {
   // A suite out of range (AES-192, an AEAD with an integrity algorithm) has no key length at all.
   const std::string_view name = encr_name(suite);
@@ -29,6 +35,9 @@ Result<std::unique_ptr<PacketCipher>> PacketCipher::create(const EspSuite& suite
                                    std::string(to_string(suite.integ)) + " has " +
                                    std::to_string(suite.integ_key_length()) + " octets, not " +
                                    std::to_string(integ_key.size()));
+  }
+  if (provider != CipherProvider::kOpenssl && has(CipherProvider::kIpsecMb, suite)) {
+    return make_ipsec_mb_aead(suite, encr_key);
   }
   return suite.is_aead() ? make_openssl_aead(suite, encr_key)
                          : make_openssl_cbc_hmac(suite, encr_key, integ_key);

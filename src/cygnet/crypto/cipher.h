@@ -2,8 +2,9 @@
 #pragma once
 
 /// Packet protection with one ESP suite and one direction's keys: AEADs (RFC 4106, RFC 7634) and
-/// AES-CBC with HMAC (RFC 3602, RFC 4868) behind one interface, over OpenSSL with contexts that are
-/// made once and reused. Not thread-safe: one object a thread.
+/// AES-CBC with HMAC (RFC 3602, RFC 4868) behind one interface, with contexts that are made once
+/// and reused. OpenSSL does every suite on any machine; libipsec-mb does AEADs faster where it is.
+/// Not thread-safe: one object a thread.
 
 #include <memory>
 
@@ -16,11 +17,23 @@ namespace cygnet::crypto {
 
 inline constexpr ErrorCode kErrKeyLength{"key-length"};
 
+/// Who does the work. All of them make the same octets.
+enum class CipherProvider : std::uint8_t { kAny, kOpenssl, kIpsecMb };
+
 class PacketCipher {
  public:
+  /// Whether `provider` has this suite on this machine.
+  [[nodiscard]] static bool has(CipherProvider provider, const EspSuite& suite);
   /// @param encr_key   key with its salt at the end; @param integ_key empty for an AEAD.
   /// @retval kErrKeyLength when either has not the suite's length.
   [[nodiscard]] static Result<std::unique_ptr<PacketCipher>> create(const EspSuite& suite,
+                                                                    ByteView encr_key,
+                                                                    ByteView integ_key) {
+    return create(CipherProvider::kAny, suite, encr_key, integ_key);
+  }
+  /// By this provider, which has() the suite; kAny takes the fastest that has it.
+  [[nodiscard]] static Result<std::unique_ptr<PacketCipher>> create(CipherProvider provider,
+                                                                    const EspSuite& suite,
                                                                     ByteView encr_key,
                                                                     ByteView integ_key);
   virtual ~PacketCipher() = default;
