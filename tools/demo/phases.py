@@ -107,7 +107,9 @@ class Phases:
         self.await_settled("the old pairs drained")
         status = {d.name: self.mesh.agent_status(d) for d in self.mesh.devices}
         most = {n: status[n]["sa_pairs_per_peer_max"] for n in names}
-        window.extra["crossed"] = not hold["held"] and hold["publishes"] >= len(names) and all(v >= 4 for v in most.values())
+        # Nobody was told of another's DIM before every publish was durable. Of two ends, the one told first has
+        # four SA pairs; the other may have heard it use its new DH value by then (Rule 3), and needs only three.
+        window.extra["crossed"] = not hold["held"] and hold["publishes"] >= len(names) and max(most.values()) >= 4
         self.close(window)
 
     def controller_down(self):
