@@ -5,7 +5,6 @@
 
 #include <fstream>
 #include <map>
-#include <regex>
 #include <sstream>
 
 #include "cygnet/rt/config.h"
@@ -55,17 +54,28 @@ TEST(AgentConfiguration, AQuantityWithoutItsUnitIsRefused) {
   EXPECT_FALSE(parse_config("log: {level: chatty}\n", "agent.yaml"));
 }
 
+/// Without what stands around a word in a table: blanks and backquotes.
+std::string plain(const std::string& cell) {
+  const auto first = cell.find_first_not_of(" `");
+  if (first == std::string::npos) return {};
+  return cell.substr(first, cell.find_last_not_of(" `") - first + 1);
+}
+
 /// Key and default of every row of the table in docs/agent.md, "Configuration".
 std::map<std::string, std::string> documented() {
   std::ifstream file("docs/agent.md");
   EXPECT_TRUE(file.is_open());
   std::map<std::string, std::string> rows;
-  const std::regex row("\\| `([a-z_.]+)` \\| `?([^`|]*?)`? \\| .+ \\|");
   bool inside = false;
   for (std::string line; std::getline(file, line);) {
     if (line.rfind("## ", 0) == 0) inside = line == "## Configuration";
-    std::smatch match;
-    if (inside && std::regex_match(line, match, row)) rows[match[1]] = match[2];
+    if (!inside || line.rfind("| `", 0) != 0) continue;
+    std::istringstream cells(line);
+    std::string cell, key, value;  // before the first bar is nothing
+    std::getline(cells, cell, '|');
+    std::getline(cells, key, '|');
+    std::getline(cells, value, '|');
+    rows[plain(key)] = plain(value);
   }
   return rows;
 }
@@ -82,9 +92,10 @@ std::map<std::string, std::string> printed(const AgentConfig& config) {
       rows[key] = value;
       continue;
     }
-    const std::regex entry("([a-z_]+): ([^,}]+)");
-    for (std::sregex_iterator it(value.begin(), value.end(), entry), end; it != end; ++it) {
-      rows[key + "." + (*it)[1].str()] = (*it)[2];
+    std::istringstream entries(value.substr(1, value.size() - 2));
+    for (std::string entry; std::getline(entries, entry, ',');) {
+      const auto middle = entry.find(": ");
+      rows[key + "." + plain(entry.substr(0, middle))] = plain(entry.substr(middle + 2));
     }
   }
   return rows;
