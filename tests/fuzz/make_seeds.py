@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the first inputs of every fuzz target: the worked example of docs/protocol.md, the
+documents of docs/policy.md, small JSON bodies, and short pseudo-random strings for targets that
+read decisions. Always the same files.
+
+  make_seeds.py REPOSITORY CORPUS
+"""
+
+import pathlib
+import random
+import re
+import sys
+
+
+def example_dim(protocol):
+    part = protocol.split("### 10.2 ")[1].split("### 10.3 ")[0]
+    block = part.split("```")[1]
+    lines = [line for line in block.splitlines() if re.fullmatch(r"[0-9a-f]{8,}", line)]
+    return bytes.fromhex("".join(lines))
+
+
+def policies(text):
+    return [block.encode() for block in re.findall(r"```yaml\n(.*?)```", text, re.S)]
+
+
+def main():
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    top, corpus = map(pathlib.Path, sys.argv[1:])
+    protocol = (top / "docs/protocol.md").read_text(encoding="utf-8")
+    dim = example_dim(protocol)
+    derive = re.search(r"cygnet debug derive <<'END'\n(.*?)END", protocol, re.S)[1].encode()
+    seeds = {
+        "dim_codec": [dim, dim[:-1], dim.replace(b"beta", b"gamm")],
+        "ikev2_payloads": [bytes([35]) + dim, bytes([33]) + dim[51:99], bytes([0]) + dim[55:99], b"\x23"],
+        "probes": [bytes.fromhex("010100000102030405060708"),
+                   bytes.fromhex("0102ffff010203040506070800050002abcd"), b"\x01"],
+        "policy_yaml": policies((top / "docs/policy.md").read_text(encoding="utf-8"))[:6] + [b"mesh: [", b""],
+        "api_json": [b"{}", b'{"name":"store-1","ttl_s":3600}', b'{"yaml":"mesh: corp\\n","version":7}',
+                     b"[1,-2.5e3,null,true,\"\\u00e9\"]", b"[" * 70, b'{"name":1,"reason":'],
+        "debug_json": [bytes([0]) + derive,
+                       bytes([3]) + b'{"dim":"' + dim.hex().encode() + b'"}', bytes([1]) + b"{}"],
+        "stream_messages": [bytes([1, 10, 4, 8, 1, 18, 0]), bytes([2, 8, 1]), bytes([3, 10, 2, 97, 98])],
+    }
+    dice = random.Random(20240517)
+    for target, length in (("negotiation", 120), ("keymat", 190), ("esp_inbound", 90), ("replay_window", 60),
+                           ("public_values", 80), ("rekey_events", 300), ("rekey_schedule", 150),
+                           ("stream_messages", 60)):
+        more = [bytes(dice.randrange(256) for _ in range(length)) for _ in range(16)]
+        if target == "stream_messages":
+            more = [bytes([4 * (n // 4)]) + text for n, text in enumerate(more)]
+        if target == "public_values":  # every group, as it comes and as a good value
+            more = [bytes([group, how]) + text for group, text in enumerate(more[:8]) for how in (1, 2, 3)]
+        seeds.setdefault(target, []).extend(more)
+    for target, inputs in seeds.items():
+        directory = corpus / target
+        directory.mkdir(parents=True, exist_ok=True)
+        for number, octets in enumerate(inputs):
+            (directory / f"seed-{number:02}").write_bytes(octets)
+        print(f"{target}: {len(inputs)}")
+
+
+if __name__ == "__main__":
+    main()
