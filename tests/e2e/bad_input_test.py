@@ -53,6 +53,10 @@ class BadInput(MeshTest):
             # A token that has not expired yet would be used up by a first try, so only look after its time.
             self.lab.wait("the token's end", lambda: state() == "expired", 10)
             self.refused(self.join(b, made["join_line"].split()[-1], "six"), "expired", "token create")
+        with self.subTest("each was counted by its reason"):
+            counted = {k: v for k, v in self.mesh.ctl("GET", "/api/v1/status")["counters"].items() if k.startswith("enrol-refused.")}
+            self.assertEqual(counted, {"enrol-refused.token-used": 1, "enrol-refused.name-taken": 1, "enrol-refused.token-unknown": 1,
+                                       "enrol-refused.token-expired": 1})
         with self.subTest("nobody was enrolled by any of it"):
             names = {d["name"].split(".")[0] for d in json.loads(self.mesh.cygnet("-o", "json", "get", "devices").stdout)["items"]
                      if d["state"] != "pending"}
@@ -79,6 +83,8 @@ class BadInput(MeshTest):
                 if name != "not YAML":
                     self.assertRegex(said, r"\d+:\d+", "line and column")
         self.assertEqual(json.loads(self.mesh.cygnet("-o", "json", "get", "policies").stdout), before)
+        counters = self.mesh.ctl("GET", "/api/v1/status")["counters"]
+        self.assertEqual((counters.get("policies-refused"), counters["policies-applied"]), (len(cases), 1))
 
     def test_second_daemons_and_taken_ports(self):
         self.start_all()

@@ -5,13 +5,17 @@ First to the real controller, which checks what is published; then, with a contr
 everything, to the real agent, which has to find out by itself. Traffic flows all the while.
 """
 import dataclasses
+import ipaddress
+import os
 import secrets
 import unittest
+
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 import device_support
 import lying_controller
 from pydevice import dim as codec
-from pydevice import groups, identity, proposals
+from pydevice import groups, identity, inner, proposals, stream
 
 MESH_PROPOSALS = ("aes256gcm16-x25519-sha256", "aes256gcm16-ecp256-sha256",
                   "aes256gcm16-modp2048-sha256")
@@ -38,6 +42,17 @@ class LiesTest(device_support.PairTest):
         keys = ("state", "outbound", "confirmed", "newest_on_newest", "pairs", "remote_counter")
         return {k: peer[k] for k in keys}, self.agent_pairs("d2")
 
+    def unsigned(self):
+        """Our newest DIM under the next counter and nonce, without an AUTH payload; and with an empty signature."""
+        own = self.python.newest.dim
+        bare = codec.encode(dataclasses.replace(own, counter=own.counter + 1, nonce=secrets.token_bytes(32),
+                                                initial_contact=False))
+        whole = codec.sign(bare, self.python.state.key, self.python.mesh_id)
+        auth = whole[len(bare):]
+        head = auth[:4 + 4 + 1 + auth[8]]  # generic header, method, length and text of the algorithm
+        empty = whole[:len(bare)] + head[:2] + len(head).to_bytes(2, "big") + head[4:]
+        return bare, empty
+
     def lie(self, key=None, mesh_id=None, **changes):
         """Our newest DIM but for what is named, under the next counter unless told; whole and signed."""
         own = self.python.newest.dim
@@ -55,12 +70,17 @@ class ToTheControllerTest(LiesTest):
     def publish(self, octets, code):
         """Publishes that, on the stream as it is, and expects the refusal."""
         seen = len(self.python.results)
+        counted = self.counted(f"publish-refused.{code}")
         self.python.stream.send(publish_dim=device_support.MESSAGES.PublishDim(dim=octets))
         self.loop.until(f"an answer ({code})", lambda: len(self.python.results) > seen)
         result = self.python.results[-1]
         self.assertFalse(result.accepted, code)
         self.assertEqual(result.refusal.code, code, result.refusal.message)
+        self.assertEqual(self.counted(f"publish-refused.{code}"), counted + 1)
         return result
+
+    def counted(self, name):
+        return self.mesh.ctl("GET", "/api/v1/status")["counters"].get(name, 0)
 
     def alarms(self):
         return [e for e in self.mesh.ctl("GET", "/api/v1/events?limit=1000")["items"]
@@ -72,6 +92,8 @@ class ToTheControllerTest(LiesTest):
         honest = self.lie()
         self.publish(honest + b"\0", "dim-form")
         self.publish(honest + bytes(codec.MAX_OCTETS), "dim-size")
+        for unsigned in self.unsigned():
+            self.publish(unsigned, "dim-form")
         self.publish(self.lie(name="d1.demo"), "identity-mismatch")
         self.publish(self.lie(name="d3.demo"), "identity-mismatch")
         stale = self.publish(self.lie(counter=own.counter - 1), "stale-dim")
@@ -93,6 +115,121 @@ class ToTheControllerTest(LiesTest):
         self.loop.until("the alarm", self.alarms)
         self.assertEqual(self.unmoved(), self.before)
         self.roll_python()  # and the truth is still taken
+        self.await_settled()
+        self.finish(self.running)
+
+
+class AtTheDoorTest(LiesTest):
+    """Certificates that are expired, revoked or not of this device, mesh or CA."""
+
+    def knock(self, certificate, key=None):
+        """Opens the device stream with that certificate and says Hello; what came back, as text."""
+        key = key or self.python.state.key
+        paths = [os.path.join(self.lab.dir, name) for name in ("door.pem", "door.key")]
+        with open(paths[0], "wb") as f:
+            f.write(identity.load(certificate).public_bytes(Encoding.PEM))
+        with open(paths[1], "wb") as f:
+            f.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        own, said = self.python.state, []
+        try:
+            with self.place(self.second)():
+                opened = stream.Stream(own["host"], own["port"], own["mesh"], own.trust, *paths, device_support.MESSAGES)
+        except OSError as error:
+            return repr(error)
+
+        def ended():
+            try:
+                said.extend(opened.feed())
+            except OSError as error:
+                said.append(error)
+                return True
+            return any(getattr(m, "WhichOneof", lambda _: "")("message") == "goaway" for m in said)
+
+        try:
+            opened.send(hello=device_support.MESSAGES.Hello(version_min=1, version_max=1, software="door"))
+        except OSError as error:
+            said.append(error)
+        self.loop.until("an end", ended, 20)
+        opened.tls.close()
+        self.assertNotIn("welcome", [m.WhichOneof("message") for m in said if not isinstance(m, OSError)])
+        return repr(said)
+
+    def test_a_wrong_certificate_is_refused_by_name_and_counted_and_moves_nobody(self):
+        authority = lying_controller.Authority(self.mesh.controller_state)
+        own, key, mesh_id = self.python.state.key, self.python.state.key.public_key(), self.python.mesh_id
+        other = identity.new_key()
+        cases = (
+            ("expired beyond the grace", "certificate-expired", authority.issue(key, "d2.demo", mesh_id, (-90, -45)), own),
+            ("not valid yet", "certificate-expired", authority.issue(key, "d2.demo", mesh_id, (2, 9)), own),
+            ("of another CA", "certificate-chain", lying_controller.Authority().issue(key, "d2.demo", mesh_id), own),
+            ("of another mesh", "identity-mismatch", authority.issue(key, "d2.demo", bytes(16)), own),
+            ("of a device that never enrolled", "unknown-device", authority.issue(key, "ghost.demo", mesh_id), own),
+            ("for another key than the enrolled", "identity-mismatch", authority.issue(other.public_key(), "d2.demo", mesh_id), other))
+        for name, code, certificate, key in cases:
+            with self.subTest(name):
+                self.knocked(code, certificate, key)
+        self.assertEqual(self.unmoved(), self.before)
+        self.finish(self.running)
+        with self.subTest("revoked"):
+            self.mesh.ctl("POST", "/api/v1/devices/d2/revoke", {})
+            self.python.offline = True
+            self.knocked("revoked", authority.issue(own.public_key(), "d2.demo", mesh_id), own)
+
+    def knocked(self, code, certificate, key):
+        names = [f"{kind}-refused.{code}" for kind in ("connections", "session")]
+        count = lambda: sum(self.mesh.ctl("GET", "/api/v1/status")["counters"].get(n, 0) for n in names)
+        before, all_before = count(), self.mesh.ctl("GET", "/api/v1/status")["counters"]
+        answer = self.knock(certificate, key)
+        now = self.mesh.ctl("GET", "/api/v1/status")["counters"]
+        changed = {k: v - all_before.get(k, 0) for k, v in now.items() if v != all_before.get(k, 0) and "refused" in k}
+        self.assertEqual(count(), before + 1, f"{code}: {answer} {changed}")
+
+
+class OnTheWireTest(LiesTest):
+    """ESP that is cut, forged, repeated, of an unknown SPI or not the sender's, to the real data plane."""
+
+    def seal(self, source=None, target=None):
+        """A datagram inside, sealed with our newest SA."""
+        mine, there = ipaddress.ip_address(self.second.inner4), ipaddress.ip_address(self.real.inner4)
+        packet = inner.udp(ipaddress.ip_address(source) if source else mine, 7009,
+                           ipaddress.ip_address(target) if target else there, 7009, b"hostile" * 5)
+        return self.rekey.outbound[0].seal(*inner.build(packet))
+
+    def throw(self, datagrams, **expected):
+        """Sends them and waits until the drop counters have risen by exactly that."""
+        before = self.counted()
+        address, port = self.real.endpoint.rsplit(":", 1)
+        for datagram in datagrams:
+            self.python.udp.sendto(datagram, (address, int(port)))
+        wanted = {**before, **{n.replace("_", "-"): before.get(n.replace("_", "-"), 0) + c for n, c in expected.items()}}
+        risen = lambda: {k: v - before.get(k, 0) for k, v in self.counted().items() if v != before.get(k, 0)}
+        self.loop.until(f"{expected}", lambda: self.counted() == wanted, 10, lambda: f"but {risen()}")
+
+    def counted(self):
+        return {i["name"]: i["count"] for i in self.real.api("GET", "/api/v1/drops")["items"]}
+
+    def test_hostile_packets_are_dropped_by_name_and_nothing_else_changes(self):
+        whole = self.seal()
+        self.throw([whole, whole, whole], replay=2)
+        forged = bytearray(self.seal())
+        forged[-1] ^= 1
+        self.throw([bytes(forged)], icv=1)
+        flipped = [bytearray(self.seal()) for _ in range(5)]
+        for at, packet in zip((8, 15, 16, 30, 40), flipped):
+            packet[at] ^= 0x80
+        self.throw([bytes(p) for p in flipped], icv=5)
+        cut = self.seal()
+        # Header, IV, one block and ICV are 36 octets; what is longer and no whole block is "length".
+        self.throw([cut[:n] for n in range(9, 36)], too_short=27)
+        self.throw([cut[:n] for n in range(36, len(cut)) if n % 4], length=sum(1 for n in range(36, len(cut)) if n % 4))
+        self.throw([cut[:n] for n in range(36, len(cut)) if n % 4 == 0], icv=sum(1 for n in range(36, len(cut)) if n % 4 == 0))
+        self.throw([secrets.token_bytes(2) + b"\xaa\xbb" + cut[4:]], unknown_spi=1)
+        self.loop.until("the report of the SPI", lambda: self.mesh.ctl("GET", "/api/v1/status")["counters"].get("reports.bad-spi", 0) > 0)
+        self.throw([self.seal(source="10.77.9.1"), self.seal(source="192.0.2.1"), self.seal(source=self.real.inner4)], inner_source=3)
+        self.throw([self.seal(target="10.77.9.1")], inner_destination=1)
+        self.assertEqual(self.unmoved(), self.before)
+        self.running.drops_before = self.drops()
+        self.roll_python()  # and a rekey goes through among all that
         self.await_settled()
         self.finish(self.running)
 
@@ -145,7 +282,9 @@ class ToTheAgentTest(LiesTest):
         return list(self.controller.reports)
 
     def refused(self, code, *args, **options):
+        counted = self.real.api("GET", "/api/v1/status")["refused"].get(code, 0)
         reports = self.relay(*args, **options)
+        self.assertEqual(self.real.api("GET", "/api/v1/status")["refused"].get(code, 0), counted + 1, code)
         refusals = [r.refused for r in reports if r.WhichOneof("what") == "refused"]
         self.assertEqual([r.code for r in refusals], [code], str(reports))
         return [r.alarm.code for r in reports if r.WhichOneof("what") == "alarm"]
@@ -155,6 +294,8 @@ class ToTheAgentTest(LiesTest):
         stranger = identity.new_key("ed25519")
         self.refused("dim-form", self.lie() + b"\0")
         self.refused("dim-size", self.lie() + bytes(codec.MAX_OCTETS))
+        for unsigned in self.unsigned():
+            self.refused("dim-form", unsigned)
         self.refused("stale-dim", self.lie(counter=own.counter - 1))
         self.assertEqual(self.refused("signature", self.lie(counter=own.counter, key=stranger)), [])
         self.refused("initial-contact", self.lie(initial_contact=True))

@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from pydevice import identity
 
@@ -49,6 +49,7 @@ class Authority:
             now + datetime.timedelta(days[0]), now + datetime.timedelta(days[1]))
         builder = builder.add_extension(x509.SubjectAlternativeName(names), False)
         builder = builder.add_extension(x509.BasicConstraints(False, None), True)
+        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), False)
         hash_ = None if isinstance(self.key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
         return builder.sign(self.key, hash_).public_bytes(Encoding.DER)
 

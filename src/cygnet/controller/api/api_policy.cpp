@@ -195,7 +195,10 @@ void Api::apply(const Request& request, std::string yaml, std::string source,
                                "policy", "plan against the present one, then apply again"});
   }
   Judged judged = judge(core, yaml, source);
-  if (!judged.compiled) return refuse(reply, judged.plan);
+  if (!judged.compiled) {
+    controller_.count("policies-refused");
+    return refuse(reply, judged.plan);
+  }
   if (yaml == core.policy_yaml() && core.policy_version() != 0) {
     judged.plan["version"] = core.policy_version();
     return reply.json(rt::dump_json(judged.plan));

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "cygnet/controller/core/core.h"
 #include "cygnet/controller/driver/authority.h"
@@ -75,6 +76,7 @@ class Controller {
   [[nodiscard]] std::uint16_t port() const { return streams_->port(); }
   [[nodiscard]] const crypto::Sha256& ca_fingerprint() const { return ca_fingerprint_; }
   [[nodiscard]] Counters counters() const;  ///< the core's and the driver's own
+  void count(std::string_view name) { own_.add(std::string(name)); }
   /// The last write was refused by the disk.
   [[nodiscard]] bool store_failing() const { return store_failing_; }
   [[nodiscard]] std::string join_line(const std::string& secret,
