@@ -14,6 +14,14 @@ namespace {
 
 class Explore : public ::testing::TestWithParam<Case> {};
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4.2
+//= type=test
+//# During a simultaneous rekey up to four pairs of IPsec SAs may be temporarily created, but the
+//# four rules ensure that they converge on a single new set of IPsec SAs.
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4.1
+//= type=test
+//# Only when the new IPsec SAs have been installed and the device is prepared to receive on those
+//# new SAs does it then distribute the new DH public value to the Controller
 TEST_P(Explore, EveryInterleavingKeepsEveryProperty) {
   const Case& c = GetParam();
   const Outcome outcome = explore(c.scenario, c.liveness);

@@ -99,12 +99,20 @@ Case planted(const std::string& name, void (*change)(rekey::RekeyParams&)) {
   return c;
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-7
+//= type=test
+//# However, the DH private key value and the nonce distributed with it may be forgotten only once
+//# the last IPsec SA that uses the private key value is removed from the SAD and there is no chance
+//# that a new IPsec SA could be setup that requires the private key value.
 TEST(PlantedFault, ErasedTooEarlyIsCaughtByS1) {
   const Case c = planted("one rekey each, slow installs",
                          [](rekey::RekeyParams& p) { p.forget_cap = Duration(0); });
   expect_caught(c.scenario, c.liveness, "S1");
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-7
+//= type=test
+//# any information that could be used to recompute those keys.
 TEST(PlantedFault, ErasedTooLateIsCaughtByS4) {
   const Case c =
       planted("cap and third", [](rekey::RekeyParams& p) { p.forget_cap += p.probe_first; });

@@ -65,6 +65,34 @@ TEST(Transcript, Figure2) {
   compare(play, "figure_2", "Figure 2: initial SAs between two peers");
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4.1
+//= type=test
+//# A creates a new outbound IPsec SA to communicate with B labelled Tx(a2-b1), and a new inbound
+//# IPsec SA labelled Rx(b1-a2). A continues to transmit on Tx(a1-b1)
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4.1
+//= type=test
+//# 2. A distributes the new public value (a2-pub) to the Controller who forwards it to A's
+//# authorized peers, which includes B. During this time, both A and B continue to use the initial
+//# IPsec SAs setup between them using a1 and b1.
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4.1
+//= type=test
+//# 3. When B receives a2 from the controller, B follows Rule 2 by creating Tx(b1-a2), Rx(a2-b1). B
+//# also follows the outbound SA decision process, which causes it to change its outbound IPsec SA
+//# to A to Tx(b1-a2).
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4.1
+//= type=test
+//# 4. When A receives a packet protected by Rx(b1-a2), it follows Rule 3 and performs the outbound
+//# SA decision process. This causes it to change its outbound IPsec SA to Use Tx(a2-b1). It also
+//# optionally shortens the lifetime of the old IPsec SAs shared with this peer.
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4.1
+//= type=test
+//# 5. When B receives a packet protected by Tx(a2-b1), it follows Rule 4, in which it may shorten
+//# the lifetime of the old IPsec SAs shared with this peer using DH pairs that are no longer in
+//# use.
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4.1
+//= type=test
+//# At the end of the rekey, both A and B retain a single DH pair, and a single set of IPsec SAs
+//# between them.
 TEST(Transcript, Figure3) {
   Play play(stage(true));
   play.show();
@@ -93,6 +121,27 @@ TEST(Transcript, Figure3) {
   compare(play, "figure_3", "Figure 3: a single device rekeys");
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4.2
+//= type=test
+//# A and B continue to transmit on IPsec SAs previously created from DH pairs "a1" and "b1".
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4.2
+//= type=test
+//# 2. A distributes the new public value (a2-pub) to the Controller who forwards it to A's
+//# authorized peers, which includes B. B also distributes the new public value (b2-pub) to the
+//# Controller who forwards it to B's authorized peers, which includes A.
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4.2
+//= type=test
+//# I.e., A begins transmitting on Tx(a1-b2) and B begins transmitting on Tx(b1-a2).
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4.2
+//= type=test
+//# This allows A to follow Rule 3 and change its outbound IPsec SA to Use Tx(a2-b2).
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4.2
+//= type=test
+//# A shortens the lifetime of SAs based on a1. B shortens the lifetime of SAs based on b1.
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4.2
+//= type=test
+//# 6. When A and B receive a packet protected by the remote peer's latest DH pair, they shorten the
+//# lifetime of SAs based on the remote peer's unused DH pair.
 TEST(Transcript, Figure4) {
   Play play(stage(true));
   play.show();
@@ -123,6 +172,11 @@ TEST(Transcript, Figure4) {
   compare(play, "figure_4", "Figure 4: both devices rekey at the same time");
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4.2
+//= type=test
+//# Note that it is also possible that A will receive a packet protected by Rx(b2-a2) or B will
+//# receive a packet protected by Rx(a2-b2), and then knows it can transmit on an IPsec SA using
+//# both of the new DH pairs.
 TEST(Transcript, Figure4WhenTheFirstPacketHeardIsNewTimesNew) {
   Play play(stage(true));
   play.say("Both rekey; both DIMs are delivered; B's packets before that are lost.");

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "cygnet/proto/rekey/rekey_core.h"
 #include "spec_support.h"
 
 namespace cygnet::spec {
@@ -78,6 +79,36 @@ TEST(DraftSection3, TxOfOneDeviceIsRxOfTheOther) {
     EXPECT_EQ(inbound(at_a->lanes[0], role_a), outbound(at_b->lanes[0], role_b));
     EXPECT_NE(outbound(at_a->lanes[0], role_a), inbound(at_a->lanes[0], role_a));
   }
+}
+
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-3
+//= type=test
+//# This process repeats on both A and B as they discover other IPsec devices with which they are
+//# authorized to communicate.
+TEST(DraftSection3, EachPeerThatComesGetsAPairOfItsOwnAndAStrangerNone) {
+  constexpr PeerId kFirst{1}, kSecond{2}, kStranger{3};
+  const RekeyCounter one(1, 1);
+  const Timestamp now{std::chrono::hours(1)};
+  rekey::RekeyCore core;
+  const auto installs = [&](const rekey::Event& event) {
+    std::vector<rekey::InstallSaPair> asked;
+    for (const rekey::Effect& effect : core.handle(event, now).list) {
+      if (const auto* install = std::get_if<rekey::InstallSaPair>(&effect)) {
+        asked.push_back(*install);
+      }
+    }
+    return asked;
+  };
+  EXPECT_TRUE(installs(rekey::Start{1, 0, true}).empty());
+  EXPECT_TRUE(installs(rekey::GenerationReady{one, 0}).empty());
+  for (const PeerId peer : {kFirst, kSecond}) {
+    EXPECT_TRUE(installs(rekey::PeerAdded{peer, std::nullopt}).empty());
+    const auto asked = installs(rekey::PeerDim{peer, one, true, now});
+    ASSERT_EQ(asked.size(), 1U);
+    EXPECT_EQ(asked[0].peer, peer);
+    EXPECT_EQ(asked[0].pair, (SaPairId{one, one}));
+  }
+  EXPECT_TRUE(installs(rekey::PeerDim{kStranger, one, true, now}).empty());
 }
 
 }  // namespace

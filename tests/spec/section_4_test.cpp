@@ -120,6 +120,30 @@ TEST_F(DraftSection4, TrafficOnAnySaOfTheLocalValueMakesItLive) {
 
 //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4
 //= type=test
+//# The same decision process is followed regardless of whether the device is performing a rekey or
+//# responding to a peer's rekey.
+TEST_F(DraftSection4, WhoRekeysAndWhoRespondsBothTransmitOnNewestRemoteTimesNewestLive) {
+  // What the three steps come to, from what this device received and heard.
+  const auto decided = [&](std::size_t i, std::uint32_t remote, std::uint32_t live) {
+    EXPECT_EQ(transmits(i), pair(live, remote)) << "device " << i;
+  };
+  rekey(kA);
+  distribute(kA);
+  decided(kA, 1, 1);
+  receive(kB);
+  decided(kB, 2, 1);  // B responds: nothing of its own is new
+  play.packet(kB);
+  decided(kA, 1, 2);  // A performs: nothing of B is new
+  rekey(kB);
+  distribute(kB);
+  receive(kA);
+  decided(kA, 2, 2);  // now A responds, by the same rule
+  play.packet(kA);
+  decided(kB, 2, 2);
+}
+
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4
+//= type=test
 //# Rule 1 When an IPsec device needs to perform a rekey with a remote peer, it creates a new pair of
 //# IPsec SAs by combining the new DH private value with the peer's DH public values.
 TEST_F(DraftSection4, Rule1MakesAPairOfSasWithTheNewValue) {

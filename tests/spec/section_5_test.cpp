@@ -24,6 +24,19 @@ TEST(DraftSection5, TheSharedSecretIsTheSameFromBothEnds) {
 
 //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.2.1.2
 //= type=test
+//# It is RECOMMENDED that nonces are generated as described in [Section 2.10 of \[RFC7296\]](#).
+TEST(DraftSection5, ANonceIsLongEnoughForEveryPrf) {
+  // "at least 128 bits in size, and … at least half the key size of the negotiated PRF"; the key of
+  // these PRFs is as long as what they put out (RFC 4868 section 2.1.1).
+  EXPECT_GE(kNonceLength * 8, 128U);
+  for (const auto prf :
+       {crypto::PrfId::kHmacSha2_256, crypto::PrfId::kHmacSha2_384, crypto::PrfId::kHmacSha2_512}) {
+    EXPECT_GE(kNonceLength * 2, crypto::prf_length(prf));
+  }
+}
+
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.2.1.2
+//= type=test
 //# The initiator is chosen as the peer with the larger nonce and the responder is the peer with the
 //# smaller.
 TEST(DraftSection5, TheLargerNonceInitiates) {
@@ -56,6 +69,10 @@ TEST(DraftSection5, RolesChangeFromOneGenerationToTheNext) {
 //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.2.1.3
 //= type=test
 //# \text{prf}+(\text{Ni} \mid \text{Nr}, \text{"SPI generation"})
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.2.1.3
+//= type=test
+//# SPI values are generated using the IKEv2 prf+ function, where nonces are used as the input to
+//# the prf.
 TEST(DraftSection5, SpisInTheBareFormAreThePrfPlusOfTheNonces) {
   const Bytes ni(32, 9);
   const Bytes nr(32, 1);
@@ -86,6 +103,18 @@ TEST(DraftSection5, TheInitiatorReceivesUnderSpiI) {
 //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.2.1.4
 //= type=test
 //# $$\text{KEYMAT} = \text{prf+}(\text{SK_d}, \text{Ni} \parallel \text{Nr})$$
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.2
+//= type=test
+//# Keying Material is generated following the method defined in IKEv2, and depends on SPIs, nonces,
+//# and the Diffie-Hellman shared secret.
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.2.1.4
+//= type=test
+//# KEYMAT can be similarly derived as defined by IKEv2 ([Section 2.17 of \[RFC7296\]](#)), although
+//# only SK_d is required to be generated
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.2.1.4
+//= type=test
+//# $$\text{SK_d} = \text{prf+}(\text{SKEYSEED}, \text{Ni} \parallel \text{Nr} \parallel \text{SPIi}
+//# \parallel \text{SPIr})$$
 TEST(DraftSection5, TheLongFormGoesThroughSkD) {
   const Bytes ni(32, 9);
   const Bytes nr(32, 1);
@@ -111,6 +140,10 @@ TEST(DraftSection5, TheLongFormGoesThroughSkD) {
 //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.2.1.4
 //= type=test
 //# the derivation of SK_d could be skipped entirely
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.2.1.4
+//= type=test
+//# $$\text{KEYMAT} = \text{prf+}(\text{SKEYSEED}, \text{Ni} \parallel \text{Nr} \parallel
+//# \text{SPIi} \parallel \text{SPIr})$$
 TEST(DraftSection5, TheShortFormSkipsSkD) {
   const Bytes ni(32, 9);
   const Bytes nr(32, 1);
@@ -133,6 +166,9 @@ TEST(DraftSection5, TheShortFormSkipsSkD) {
 //= type=test
 //# The controller protocol MUST be able to describe an identity that a receiver can match against
 //# its local PAD database, to ensure that the peer is an authorized peer.
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.3
+//= type=test
+//# The PAD identifies authorized peers.
 TEST(DraftSection5, AReceiverMatchesTheIdentityOfADimAgainstItsPad) {
   const Bytes octets = test::encoded(test::small_dim());
   DimCheckContext context;

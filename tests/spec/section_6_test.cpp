@@ -15,6 +15,15 @@ Bytes without(std::uint8_t type) {
 //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-6
 //= type=test
 //# The following data elements MUST be embedded in a DIM message:
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-6
+//= type=test
+//# o DH public number (used for key computation)
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-6
+//= type=test
+//# o Nonce (used for key computation and SPI generation)
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-6
+//= type=test
+//# o Peer identity (used to identify a peer in the PAD)
 TEST(DraftSection6, ADimWithoutValueNonceOrIdentityIsNone) {
   ASSERT_TRUE(decode_dim(test::RawDim::of(test::small_dim()).octets()).has_value());
   for (const std::uint8_t type : {payload::kKe, payload::kNonce, payload::kIdi}) {
@@ -38,6 +47,9 @@ TEST(DraftSection6, ADimSaysWhetherItIsTheFirstAfterLostState) {
 //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-6
 //= type=test
 //# - o An IPsec policy or policies
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-6
+//= type=test
+//# the following data elements SHOULD be included in a DIM
 TEST(DraftSection6, ADimAlwaysHasACounterAndItsPolicies) {
   EXPECT_FALSE(decode_dim(without(payload::kNotify)).has_value());
   EXPECT_FALSE(decode_dim(without(payload::kSa)).has_value());
@@ -120,6 +132,9 @@ TEST(DraftSection6, EachGroupHasOneValueInOrderOfFirstUse) {
 //= type=test
 //# The selection of which DH group to use follows the same logic as Policy selection, using the
 //# receiver's list order until a match is found in the initiator's list.
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.2.1.1
+//= type=test
+//# The DH group to be used must be known by the device.
 TEST(DraftSection6, TheGroupComesWithTheChosenPolicy) {
   test::Rng rng(4);
   Device a("a.mesh", {"aes256gcm16-x25519-sha256", "aes256gcm16-ecp256-sha256"}, rng);

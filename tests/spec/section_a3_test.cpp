@@ -60,6 +60,10 @@ TEST(DraftAppendixA, AHigherBootCountDestroysEarlierState) {
 //= type=test
 //# each proposal within the SA payload MUST contain at most a single transform for each Transform
 //# type
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-A.3.1
+//= type=test
+//# more than one transform of each type MUST NOT be present, and no error notifications are
+//# returned to the peer
 TEST(DraftAppendixA, AProposalWithTwoTransformsOfATypeIsRefused) {
   const Proposal whole = make_proposal(1, test::policy("aes128-sha256-x25519-sha256-beet"));
   ASSERT_TRUE(decode_sa(encode_sa({whole}), 0).has_value());

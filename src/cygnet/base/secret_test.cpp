@@ -11,6 +11,10 @@ namespace {
 static_assert(!std::is_copy_constructible_v<SecretBytes>);
 static_assert(!std::is_copy_assignable_v<SecretBytes>);
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-7
+//= type=test
+//# when a connection is closed each endpoint MUST forget not only the keys used by the connection
+//# but also any information that could be used to recompute those keys.
 TEST(Secret, WipeZeroesTheMemoryItHeld) {
   SecretBytes secret(ByteView(Bytes{1, 2, 3, 4}));
   const std::uint8_t* where = secret.reveal().data();

@@ -241,8 +241,13 @@ Result<DhPrivate> DhPrivate::from_octets(DhGroup group, ByteView value) {
   return DhPrivate(std::move(impl));
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.2.1.1
+//# is computed using the peer's public value, and the device's private value.
 Result<SecretBytes> DhPrivate::derive(ByteView peer_public) const {
   const DhGroup group = impl_->group;
+  //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-7
+  //# the device first validating a peer's public value to be a safe public value before combining
+  //# its own private value with it. The tests which MUST be performed are described in
   CYGNET_CHECK_OK(check_public_value(group, peer_public));
   const ErrorQueueScope errors;
   PkeyPtr owned;

@@ -261,6 +261,10 @@ TEST_F(Streams, DroppingAStreamInsideItsOwnCallbackEndsCallbacks) {
   EXPECT_EQ(calls, 1);
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-6
+//= type=test
+//# the controller protocol MUST provide a strong authentication between the device and the
+//# controller
 TEST_F(Streams, ADeviceOfAnotherCaIsRefusedOnBothEndsWithReasons) {
   listen();
   const auto context = device(stranger().issue(Role::kDevice, "a.corp"));
@@ -299,6 +303,10 @@ TEST_F(Streams, AnExpiredControllerIsRefusedByTheDevice) {
   EXPECT_NE(refused.error().where.find("127.0.0.1"), std::string::npos);
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-6
+//= type=test
+//# the controller protocol MUST provide a strong authentication between the device and the
+//# controller
 TEST_F(Streams, AControllerOfAnotherCaIsRefusedByTheDevice) {
   listen();
   const Status refused =

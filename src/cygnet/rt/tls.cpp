@@ -24,6 +24,13 @@ using X509Ptr = std::unique_ptr<X509, OpensslFree>;
 using PkeyPtr = std::unique_ptr<EVP_PKEY, OpensslFree>;
 using BioPtr = std::unique_ptr<BIO, OpensslFree>;
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-6
+//# It is important that the controller protocol be protected with algorithms that are at least as
+//# strong as the algorithms used to protect the IPsec packets.
+//
+// The strongest ESP suite has 256-bit keys, so the suite with 128 is not offered.
+constexpr const char* kCipherSuites = "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
+
 constexpr long kPeerChainOctetsMax = 32 * 1024;
 
 /// The oldest entry of the thread's error queue in words; empties the queue.
@@ -110,14 +117,20 @@ Status use_identity(SSL_CTX* context, const TlsIdentity& identity) {
   return {};
 }
 
-//= docs/protocol.md#section-7
-//# mutual TLS 1.3 (ALPN `cygnet/1`; 0-RTT off; resumption on)
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-6
+//# However, the controller protocol MUST provide a strong authentication between the device and the
+//# controller, and integrity of the messages MUST be provided. Confidentiality of the messages
+//# SHOULD also be provided.
+//= docs/protocol.md#section-7.1
+//# TLS 1.3 only, both sides with certificates, ALPN `cygnet/1`; session resumption allowed, 0-RTT
+//# not.
 Result<SslContextPtr> new_context(const SSL_METHOD* method) {
   SslContextPtr context(SSL_CTX_new(method));
   if (!context) return fail(kErrTls, "no TLS context: " + openssl_reason());
   SSL_CTX* c = context.get();
   const bool ok = SSL_CTX_set_min_proto_version(c, TLS1_3_VERSION) == 1 &&
                   SSL_CTX_set_max_proto_version(c, TLS1_3_VERSION) == 1 &&
+                  SSL_CTX_set_ciphersuites(c, kCipherSuites) == 1 &&
                   SSL_CTX_set1_groups_list(c, "X25519:P-256:P-384:X448") == 1 &&
                   SSL_CTX_set_max_early_data(c, 0) == 1;
   if (!ok) return fail(kErrTls, "no TLS 1.3 with X25519: " + openssl_reason());

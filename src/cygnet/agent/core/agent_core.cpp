@@ -204,6 +204,8 @@ Effects AgentCore::on_update(const Update& update, Now now) {
   return finish(now);
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.3
+//# PAD entries are either statically configured, or may be dynamically updated by the controller.
 void AgentCore::take_change(const PeerChange& change, Now now) {
   if (change.device == identity_.device) return;
   if (snapshot_) snapshot_->insert(change.device);

@@ -174,6 +174,9 @@ void AgentCore::carry(const rekey::AcknowledgeDim& effect, Now) {
 void AgentCore::carry(const rekey::ReportToController& effect, Now) {
   const auto name = [&] { return effect.peer ? peers_.at(*effect.peer).device : identity_.device; };
   switch (effect.code) {
+    //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-A.3.1
+    //# If there is no match, then this is considered a controller error, and the IPsec devices
+    //# SHOULD report the error to the controller.
     case rekey::ReportCode::kNoProposal:
       out_.emplace_back(
           SendReport{NoProposalReport{name(), effect.pair.value_or(proto::SaPairId{})}});

@@ -48,6 +48,13 @@ class Pair : public ::testing::Test {
   StoredDim dim_a, dim_b;
 };
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-3
+//= type=test
+//# Upon receiving a peer's DH public value and nonce, the receiver creates IPsec SAs
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-3
+//= type=test
+//# For each peer, a pair of IPsec SAs are created combining the IPsec device's own DH private value
+//# with the DH public number received from the Controller.
 TEST_F(Pair, TwoDevicesThatGetEachOthersDimDeriveTheSameKeysCrosswise) {
   meet();
   ASSERT_EQ(a.installed.size(), 1U);
@@ -60,6 +67,26 @@ TEST_F(Pair, TwoDevicesThatGetEachOthersDimDeriveTheSameKeysCrosswise) {
   EXPECT_TRUE(equal(at_a.lanes[0].outbound_encr.reveal(), at_b.lanes[0].inbound_encr.reveal()));
   EXPECT_TRUE(equal(at_a.lanes[0].inbound_encr.reveal(), at_b.lanes[0].outbound_encr.reveal()));
   EXPECT_EQ(a.outbound[a.peer("b")], (proto::SaPairId{newest(a), newest(b)}));
+}
+
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.2
+//= type=test
+//# The SAD is constructed from IPsec policy (e.g., ciphers) obtained (depending on the controller
+//# protocol method) either from the controller or distributed by a peer
+TEST_F(Pair, AnSaHasTheSuiteThatTheControllerNamedAndThePeersDimOffers) {
+  MeshSettings both = test_settings();
+  both.proposals = {"chacha20poly1305-x25519-sha256", "aes128-sha256-x25519-sha256-noesn"};
+  a.welcome(both);
+  both.proposals.erase(both.proposals.begin());
+  b.welcome(both);
+  static_cast<void>(accept_publish(a));
+  dim_b = accept_publish(b);
+  a.update({change_with(b.name(), dim_b)}, 2);
+  ASSERT_EQ(a.installed.size(), 1U);
+  const SaPairSpec& spec = a.installed.begin()->second;
+  EXPECT_EQ(spec.suite.encr, crypto::EncrId::kAesCbc);
+  EXPECT_EQ(spec.suite.integ, crypto::IntegId::kHmacSha2_256_128);
+  EXPECT_FALSE(spec.esn);
 }
 
 TEST_F(Pair, AnUpdateIsAcknowledgedOnceItsDimsAreInstalledAndNotBefore) {
@@ -246,6 +273,13 @@ TEST_F(Refusal, ADimOfAnotherDeviceThanTheChangeNames) {
   expect_unchanged("pad");
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-A.3.1
+//= type=test
+//# If there is no match, then this is considered a controller error, and the IPsec devices SHOULD
+//# report the error to the controller.
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-6.1
+//= type=test
+//# These devices MUST NOT establish new SAs until a DIM is received that does produce a match.
 TEST_F(Pair, ADimThatSharesNoProposalGivesNoSaAndIsReported) {
   a.welcome();
   MeshSettings other = test_settings();
@@ -399,6 +433,9 @@ TEST_F(Pair, ACursorIsKeptOnlyWithTheTableItDescribes) {
   EXPECT_EQ(a.core().cursor()->position, 5U) << "half a snapshot describes nothing";
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.3
+//= type=test
+//# PAD entries are either statically configured, or may be dynamically updated by the controller.
 TEST_F(Pair, ARemovedPeerThatReturnsIsInstalledOnceAndOnlyWithAnotherGeneration) {
   meet();
   exchange();
@@ -504,6 +541,9 @@ TEST_F(Pair, OfTwoDimsThatComeWhileOneIsJudgedOnlyTheLatestIsLookedAt) {
 
 // ---- Settings, probes, the rest ----
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-2
+//= type=test
+//# All algorithms are selected by the controller
 TEST_F(Pair, AChangeOfProposalsRollsTheDeviceOver) {
   meet();
   exchange();

@@ -5,6 +5,12 @@
 
 namespace cygnet::agent {
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-2
+//# All algorithms are selected by the controller
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-6.1
+//# When a device supports multiple policies, it MUST include those policies within the DIM. This is
+//# done by sending multiple distinct policies, in order of preference, where the first policy is
+//# the most preferred.
 Result<Offer> make_offer(const MeshSettings& settings, const Abilities& abilities) {
   Offer offer;
   for (const std::string& text : settings.proposals) {
@@ -34,6 +40,8 @@ Result<Offer> make_offer(const MeshSettings& settings, const Abilities& abilitie
   return offer;
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-3
+//# Whenever DH public values are transmitted, they are transmitted with the corresponding nonce.
 proto::Dim compose_dim(const proto::DeviceName& device, const Offer& offer,
                        proto::RekeyCounter counter, std::vector<proto::DhPublic> kes, Bytes nonce) {
   proto::Dim dim;

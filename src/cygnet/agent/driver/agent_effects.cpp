@@ -52,6 +52,11 @@ void Agent::run(StoreBootCount& effect) {
   on_fault(Error(stored.error()).within("storing the boot count"));
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-7
+//# PFS is achieved between rekey periods, as DH pairs are required to be generated independently.
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-6.1
+//# When a device supports more than one DH group, then a unique DH public number MUST be specified
+//# for each in order of preference.
 void Agent::run(MakeGeneration& effect) {
   workers_->submit(
       [groups = effect.groups]() -> Result<std::vector<crypto::DhPrivate>> {
@@ -79,6 +84,10 @@ void Agent::generation_drawn(proto::RekeyCounter counter,
   for (const crypto::DhPrivate& dh : *privates) {
     kes.push_back({static_cast<std::uint16_t>(dh.group()), dh.public_value()});
   }
+  //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-3
+  //# Whenever a DH pair is created, a new nonce MUST also be created.
+  //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.2.1.2
+  //# It is RECOMMENDED that nonces are generated as described in [Section 2.10 of \[RFC7296\]](#).
   Bytes nonce = crypto::system_random().octets(proto::kNonceLength);
   if (!features_.per_source_spi) {
     // "before publishing, the device tests its nonce against all peers and draws again, at most 8
@@ -125,6 +134,8 @@ void Agent::run(EraseKeys& effect) {
 
 // ---- SA pairs ----
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-3
+//# Upon receiving a peer's DH public value and nonce, the receiver creates IPsec SAs
 void Agent::run(InstallPair& effect) {
   const PairKey key{effect.peer, effect.pair};
   PairRecord& record = pairs_[key];

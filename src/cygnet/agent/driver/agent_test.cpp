@@ -10,6 +10,7 @@
 #include "cygnet/agent/driver/status.h"
 #include "cygnet/agent/driver/test_directory.h"
 #include "cygnet/agent/link/fake_controller.h"
+#include "cygnet/proto/dim/dim_codec.h"
 #include "cygnet/rt/json.h"
 
 namespace cygnet::agent::testing {
@@ -121,6 +122,33 @@ TEST_F(TwoAgents, ARekeyByCommandOfTheControllerEndsOnNewestByNewestWithOnePair)
   EXPECT_EQ(a->agent->keys().alive_max(), 2U);
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-3
+//= type=test
+//# Whenever a DH pair is created, a new nonce MUST also be created.
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.2.1.2
+//= type=test
+//# It is RECOMMENDED that nonces are generated as described in [Section 2.10 of \[RFC7296\]](#).
+TEST_F(TwoAgents, EveryDhPairOfEveryDeviceComesWithANonceOfItsOwn) {
+  start_both();
+  std::set<Bytes> nonces, values;
+  const auto take = [&](const std::string& name) {
+    const auto dim = proto::decode_dim(as_bytes(controller.devices.at(name).dim->dim()));
+    ASSERT_TRUE(dim);
+    nonces.insert(dim->nonce);
+    values.insert(dim->kes.front().value);
+  };
+  take("a.m");
+  take("b.m");
+  for (int rekey = 0; rekey < 3; ++rekey) {
+    const auto before = a->generation();
+    controller.order_rekey("a.m");
+    ASSERT_TRUE(until([&] { return a->generation() > before && both_settled(); }));
+    take("a.m");
+  }
+  EXPECT_EQ(values.size(), 5U);
+  EXPECT_EQ(nonces.size(), 5U);
+}
+
 TEST_F(TwoAgents, RekeyAtTheSameMomentAndSettle) {
   start_both();
   const auto a_before = a->generation();
@@ -157,6 +185,15 @@ TEST_F(TwoAgents, KeepWorkingWhileTheControllerIsAwayAndRekeyWhenItIsBack) {
   EXPECT_TRUE(controller.devices.at("b.m").said_hello.back().has_resume());
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-A.3.2
+//= type=test
+//# It is further RECOMMENDED that to ensure ordering after a device reboot that the counter include
+//# a "boot count", which increments after each reboot.
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-A.2
+//= type=test
+//# it is often necessary for the protocol to indicate when a device has rebooted and thinks that it
+//# is contacting peers for the first time. This alerts peers to destroy earlier keying state that
+//# they may still believe is current.
 TEST_F(TwoAgents, ARestartComesBackWithTheNextBootCountFromWhatItStored) {
   start_both();
   a->agent.reset();
@@ -184,6 +221,9 @@ TEST_F(TwoAgents, AStateDirectoryThatWasLostIsMadeGoodByTheControllersOwnDim) {
   EXPECT_EQ(a->agent->alarms().count("own-dim-newer"), 1U);
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-7
+//= type=test
+//# when a connection is closed each endpoint MUST forget not only the keys used by the connection
 TEST_F(TwoAgents, APeerThatIsRemovedLosesItsSas) {
   start_both();
   controller.remove("b.m");
@@ -234,6 +274,10 @@ TEST_F(TwoAgents, DamagedStateThatMattersStopsTheStartByName) {
   EXPECT_TRUE(until([&] { return both_settled(); }));
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-7
+//= type=test
+//# when a connection is closed each endpoint MUST forget not only the keys used by the connection
+//# but also any information that could be used to recompute those keys.
 TEST_F(TwoAgents, AStopZeroesTheKeysAndLeavesTheRoutesClosed) {
   start_both();
   Agent& agent = *a->agent;

@@ -6,6 +6,9 @@
 
 namespace cygnet::agent {
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-A.3.2
+//# It is further RECOMMENDED that to ensure ordering after a device reboot that the counter include
+//# a "boot count", which increments after each reboot.
 Status DeviceJournal::raise_boot_count() {
   std::uint32_t next = 0;
   {
@@ -19,6 +22,9 @@ Status DeviceJournal::raise_boot_count() {
   return set_boot_count(next);
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-A.3.2
+//# the counter could be a 64-bit counter where the high order 32 bits are a "boot count", followed
+//# by the counter that begins at 1 following the increment of the "boot count".
 Status DeviceJournal::set_boot_count(std::uint32_t boot_count) {
   const std::lock_guard lock(mutex_);
   DeviceRecord next = record_;

@@ -38,6 +38,9 @@ KeyStore::Borrowed KeyStore::borrow(proto::RekeyCounter counter) const {
   return it == generations_.end() ? nullptr : it->second;
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-7
+//# when a connection is closed each endpoint MUST forget not only the keys used by the connection
+//# but also any information that could be used to recompute those keys.
 bool KeyStore::erase(proto::RekeyCounter counter) { return generations_.erase(counter) != 0; }
 
 void KeyStore::erase_all() { generations_.clear(); }

@@ -48,6 +48,10 @@ TEST(KeyStore, CountsPrivateValuesAliveAndTheMostThereWere) {
   EXPECT_EQ(keys.alive(), 0U);
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-7
+//= type=test
+//# when a connection is closed each endpoint MUST forget not only the keys used by the connection
+//# but also any information that could be used to recompute those keys.
 TEST(KeyStore, AnErasedGenerationIsAliveUntilItsLastBorrowerReturnsIt) {
   KeyStore keys;
   keys.add(kFirst, two_privates());

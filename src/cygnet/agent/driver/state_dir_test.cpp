@@ -183,6 +183,10 @@ TEST_F(StateDirTest, EvidenceIsKeptInBoundedNumber) {
   EXPECT_EQ(files, 32U);
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-A.3.2
+//= type=test
+//# It is further RECOMMENDED that to ensure ordering after a device reboot that the counter include
+//# a "boot count", which increments after each reboot.
 TEST_F(StateDirTest, TheBootCountIsOnDiskBeforeItIsUsed) {
   DeviceJournal journal(state, *state.load_device());
   ASSERT_TRUE(journal.raise_boot_count());

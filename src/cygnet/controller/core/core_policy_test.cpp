@@ -28,6 +28,10 @@ struct Three : CoreWorld {
   Device& operator[](const char* name) { return devices.at(name); }
 };
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-1
+//= type=test
+//# the controller relays the DH public values to authorized peers of that IPsec device as defined
+//# by a centralized policy.
 TEST(CorePolicy, AnAddedEdgeBringsBothDimsARemovedOneATombstone) {
   Three world;
   EXPECT_TRUE(world["a"].about("b.corp")->has_dim());
@@ -280,6 +284,9 @@ TEST(CoreRestart, NoPositionIsGivenOutTwice) {
   EXPECT_TRUE(a.about("b.corp")->has_dim());
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-A.2
+//= type=test
+//# The controller protocol MUST provide for adequate synchronization of the state.
 TEST(CoreRestart, WhatWasAcknowledgedIsThereAfterwardsAndOnlyThat) {
   CoreWorld world;
   Device& a = world.add("a");

@@ -54,6 +54,9 @@ struct Three : CoreWorld {
   }
 };
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-6
+//= type=test
+//# The controller then distributes the DIM to all authorized peers of that device.
 TEST(CorePublish, DurableThenFanOutThenAcknowledge) {
   Three world;
   world.publish_octets(*world.a, world.sign(*world.a, world.dim(*world.a, 1, 1)));

@@ -85,6 +85,9 @@ SharedOctets Core::settings_for(DeviceIndex device) const {
 
 // ---- Adjacency.
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-1
+//# the controller relays the DH public values to authorized peers of that IPsec device as defined
+//# by a centralized policy.
 void Core::apply_edge(const policy::CompiledPolicy& from, DeviceIndex a, DeviceIndex b, Position at,
                       Times now) {
   // A revoked device has no edges, whatever policy says.

@@ -95,6 +95,8 @@ void Relay::enqueue(Device& device, DeviceIndex index, Link& link, Position key)
   wake(device, index);
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-3
+//# The controller forwards the DH public value to all authorized peers
 void Relay::changed(DeviceIndex index, Position position) {
   Device& device = at(index);
   touch(device);
@@ -115,6 +117,8 @@ void Relay::advance(Position position) {
 
 // ---- The log.
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-6
+//# The controller then distributes the DIM to all authorized peers of that device.
 void Relay::set_dim(DeviceIndex index, RelayedDim dim, proto::RekeyCounter counter,
                     Position position, Timestamp now) {
   advance(position);

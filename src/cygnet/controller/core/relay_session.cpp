@@ -7,6 +7,8 @@
 
 namespace cygnet::controller {
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-A.2
+//# The controller protocol MUST provide for adequate synchronization of the state.
 bool Relay::attach(DeviceIndex index, SessionId id, std::optional<Resume> resume, Timestamp now) {
   Device& device = at(index);
   if (device.session) detach(index, now);

@@ -10,6 +10,9 @@ namespace {
 
 using test::RelayWorld;
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-3
+//= type=test
+//# The controller forwards the DH public value to all authorized peers
 TEST(Relay, APeerHearsWhatChangedAndNobodyElseDoes) {
   RelayWorld world(4);
   world.edge(0, 1);
@@ -24,6 +27,9 @@ TEST(Relay, APeerHearsWhatChangedAndNobodyElseDoes) {
   EXPECT_EQ(world.heard(0, 0), 0U);
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-A.2
+//= type=test
+//# The controller protocol MUST provide for adequate synchronization of the state.
 TEST(Relay, ACursorGetsExactlyWhatItMissedCompactedToTheNewest) {
   RelayWorld world(5);
   for (DeviceIndex d = 1; d < 5; ++d) world.edge(0, d);

@@ -159,6 +159,9 @@ std::vector<DeviceIndex> CompiledPolicy::devices() const {
   return out;
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-2
+//# each IPsec device is authorized to communicate with other IPsec devices in the group (either all
+//# devices, or a subset depending on policy).
 bool CompiledPolicy::allowed(DeviceIndex a, DeviceIndex b) const {
   return a != b && has(a) && has(b) &&
          impl_->classes.row(impl_->slots[a].home).test(impl_->slots[b].home);

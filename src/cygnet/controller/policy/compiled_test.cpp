@@ -60,6 +60,10 @@ struct ByName {
 
 using Names = std::vector<std::string>;
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-2
+//= type=test
+//# each IPsec device is authorized to communicate with other IPsec devices in the group (either all
+//# devices, or a subset depending on policy).
 TEST(CompiledPolicy, RulesAreSymmetricDenyWinsAndNobodyIsTheirOwnPeer) {
   const CompiledPolicy policy = compiled(kFleet);
   const ByName by{policy};

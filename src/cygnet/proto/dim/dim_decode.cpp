@@ -44,6 +44,10 @@ class DimReader {
  public:
   explicit DimReader(std::vector<Payload> payloads) : payloads_(std::move(payloads)) {}
 
+  //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-6
+  //# The following data elements MUST be embedded in a DIM message
+  //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-A.3.1
+  //# ID, [N(INITIAL_CONTACT),] [SA,] KE, [KE,] Ni
   Result<Dim> read() {
     CYGNET_CHECK_OK(read_identity());
     CYGNET_CHECK_OK(read_counter());
@@ -78,6 +82,8 @@ class DimReader {
     return *p;
   }
 
+  //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-6
+  //# o Peer identity (used to identify a peer in the PAD)
   Status read_identity() {
     CYGNET_TRY(const Payload p, expect(payload::kIdi));
     constexpr std::uint8_t fqdn = 2;
@@ -94,6 +100,10 @@ class DimReader {
     return {};
   }
 
+  //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-6
+  //# the following data elements SHOULD be included in a DIM
+  //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-6
+  //# o A rekey counter, which increases for each unique DIM sent
   Status read_counter() {
     CYGNET_TRY(const Payload p, expect(payload::kNotify));
     CYGNET_TRY(const Notify n, read_notify(p));
@@ -131,6 +141,8 @@ class DimReader {
   Status read_status(const Payload& p, const Notify& n) {
     switch (n.type) {
       case notify::kInitialContact:
+        //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-6
+        //# o An Indication whether this is the initial distributed policy.
         dim_.initial_contact = true;
         return expect_length(p, n, 0);
       case notify::kLanes:
@@ -165,6 +177,8 @@ class DimReader {
     return {};
   }
 
+  //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-6
+  //# o An IPsec policy or policies
   Status read_proposals() {
     CYGNET_TRY(const Payload p, expect(payload::kSa));
     CYGNET_TRY(dim_.proposals, decode_sa(p.body, p.offset));
@@ -176,6 +190,8 @@ class DimReader {
 
   //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-A.3.1
   //# A KE payload must be included for each D-H Group that is offered in the SA payload.
+  //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-6
+  //# o DH public number (used for key computation)
   Status read_kes() {
     for (const std::uint16_t group : groups_in_order(dim_.proposals)) {
       CYGNET_TRY(const Payload p, expect(payload::kKe));
@@ -201,6 +217,8 @@ class DimReader {
     return {};
   }
 
+  //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-6
+  //# o Nonce (used for key computation and SPI generation)
   Status read_nonce() {
     CYGNET_TRY(const Payload p, expect(payload::kNonce));
     if (p.body.size() != kNonceLength) {
@@ -238,6 +256,9 @@ class DimReader {
 
 }  // namespace
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-A.2
+//# One possible method for distributing a DIM within a controller protocol is to use a set of IKEv2
+//# payloads.
 Result<Dim> decode_dim(ByteView octets) {
   if (octets.size() > kDimLengthMax) {
     return fail(kErrDimSize,

@@ -123,6 +123,9 @@ class SaReader {
         //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-A.3.1
         //# each proposal within the SA payload MUST contain at most a single transform for each
         //# Transform type
+        //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-A.3.1
+        //# more than one transform of each type MUST NOT be present, and no error notifications are
+        //# returned to the peer
         if (previous.type == transform.type) {
           return refuse(pos + 4,
                         name + " has two transforms of type " + std::to_string(transform.type));

@@ -23,6 +23,10 @@ Status check(const SpiInputs& inputs) {
   return {};
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.2.1.3
+//# \text{prf}+(\text{Ni} \mid \text{Nr}, \text{"SPI generation"})
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-A.3.1
+//# $$\{SPI_i \mid SPI_r\} = prf+(Ni \mid Nr, "SPI\ generation" \mid SPNi \mid SPNr)$$
 Bytes spi_seed(const SpiInputs& inputs) {
   Bytes seed = concat({as_bytes("SPI generation")});
   if (inputs.spn) {
@@ -102,18 +106,35 @@ Result<Keymat> derive_keymat(const SpiInputs& inputs, const crypto::EspSuite& su
   }
   CYGNET_TRY(const std::vector<SpiPair> spis, derive_spis(inputs));
 
+  //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.2
+  //# Keying Material is generated following the method defined in IKEv2, and depends on SPIs,
+  //# nonces, and the Diffie-Hellman shared secret.
   const Bytes nonces = concat({inputs.ni, inputs.nr});
   const Bytes long_seed = concat({nonces, spi_octets(spis.front())});
   const std::size_t length = inputs.lanes * per_lane;
   Keymat out;
+  //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.2.1.4
+  //# $$\text{SKEYSEED} = \text{prf}(\text{Ni} \parallel \text{Nr}, g^{\text{air}})$$
   out.skeyseed = crypto::prf(inputs.prf, nonces, g_ir);
   if (kdf == Kdf::kShort) {
+    //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.2.1.4
+    //# the derivation of SK_d could be skipped entirely
+    //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.2.1.4
+    //# $$\text{KEYMAT} = \text{prf+}(\text{SKEYSEED}, \text{Ni} \parallel \text{Nr} \parallel
+    //# \text{SPIi} \parallel \text{SPIr})$$
     out.keymat = crypto::prf_plus(inputs.prf, out.skeyseed.reveal(), long_seed, length);
   } else {
+    //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.2.1.4
+    //# $$\text{SK_d} = \text{prf+}(\text{SKEYSEED}, \text{Ni} \parallel \text{Nr} \parallel
+    //# \text{SPIi} \parallel \text{SPIr})$$
     out.sk_d_prime = crypto::prf_plus(inputs.prf, out.skeyseed.reveal(), long_seed, prf_length);
+    //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-7
+    //# the controller can distribute a PSK, which could be used to create the SK_d
     // RFC 8784 section 3: SK_d = prf+(PPK, SK_d').
     out.sk_d = ppk.empty() ? out.sk_d_prime.duplicate()
                            : crypto::prf_plus(inputs.prf, ppk, out.sk_d_prime.reveal(), prf_length);
+    //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.2.1.4
+    //# $$\text{KEYMAT} = \text{prf+}(\text{SK_d}, \text{Ni} \parallel \text{Nr})$$
     out.keymat = crypto::prf_plus(inputs.prf, out.sk_d.reveal(), nonces, length);
   }
   // RFC 7296 section 2.17: initiator to responder first; encryption before integrity.

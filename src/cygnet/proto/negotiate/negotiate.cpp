@@ -51,15 +51,23 @@ Result<Role> role_of_local(ByteView local_nonce, ByteView remote_nonce) {
 //# the initiator's (device that generates N_i) list, and choosing the first one found in common.
 Result<Agreement> negotiate(const Dim& local, const Dim& remote, bool ppk_mandatory) {
   CYGNET_TRY(const Role role, role_of_local(local.nonce, remote.nonce));
+  //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.2.1.2
+  //# This does mean that the roles can change for each rekey and for each SA within a rekey.
   const Dim& initiator = role == Role::kInitiator ? local : remote;
   const Dim& responder = role == Role::kInitiator ? remote : local;
 
+  //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-A.3.1
+  //# Each peer will independently compare each Proposal in the Responder's SA payload to each
+  //# Proposal in the Initiator's SA payload and choose the first match.
   for (const Proposal& wanted : responder.proposals) {
     const std::optional<IpsecPolicy> policy = interpret(wanted);
     if (!policy) continue;
     const Proposal* match = find_same(initiator, wanted);
     if (match == nullptr) continue;
 
+    //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-6.1
+    //# The selection of which DH group to use follows the same logic as Policy selection, using the
+    //# receiver's list order until a match is found in the initiator's list.
     if (!has_ke(local, policy->group) || !has_ke(remote, policy->group)) {
       return fail(kErrNoProposal, "proposal " + to_string(*policy) +
                                       " is chosen, but a KE value for it is missing");

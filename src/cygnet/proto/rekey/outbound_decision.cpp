@@ -72,6 +72,9 @@ bool matches(Is wanted, bool fact) { return wanted == Is::kAny || (wanted == Is:
 
 }  // namespace
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4.1
+//# It continues to transmit on the old SAs for each peer until it observes that peer begin to
+//# transmit on the new SAs.
 Decision choose_outbound(const DecisionFacts& facts) {
   std::optional<RekeyCounter> live_pair;
   for (const RekeyCounter own : facts.usable) {

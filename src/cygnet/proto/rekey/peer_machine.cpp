@@ -23,6 +23,9 @@ bool exists(PairState state) {
 
 // ---- policy ----------------------------------------------------------------
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-3
+//# This process repeats on both A and B as they discover other IPsec devices with which they are
+//# authorized to communicate.
 std::optional<Rejected> PeerMachine::add(PeerContext& ctx,
                                          std::optional<RekeyCounter> last_accepted) {
   if (present_) return Rejected::kAlreadyThere;
@@ -65,7 +68,10 @@ std::optional<Rejected> PeerMachine::remove(PeerContext& ctx) {
 //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4
 //# Rule 2 When an IPsec device receives a new remote peer's DH public value from the controller it
 //# creates and installs a new pair of IPsec SAs by combining the remote peer's new DH public value
-//# with its own current local DH private values.
+//# with its own current local DH private values. If both devices are in the midst of a rollover,
+//# this may result in creating two sets of SAs with the remote peer's new DH public value: one with
+//# the local old DH private value, and one with the local new DH private value. The outbound SA
+//# decision process is performed.
 std::optional<Rejected> PeerMachine::take_dim(PeerContext& ctx, const PeerDim& dim) {
   if (!present_) return Rejected::kUnknownPeer;
   const bool known = last_accepted_.has_value();
@@ -160,6 +166,8 @@ std::optional<Rejected> PeerMachine::pair_failed(PeerContext& ctx, SaPairId id,
   CYGNET_ASSERT(own != nullptr && own->awaited > 0 && own->sa_pairs > 0);
   --own->awaited;
   --own->sa_pairs;
+  //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-6.1
+  //# These devices MUST NOT establish new SAs until a DIM is received that does produce a match.
   if (why == InstallFailure::kNoProposal) {
     // "No match: no SA, report NO_PROPOSAL_CHOSEN, retry at the next DIM of either." Nothing is
     // promised by this pair, so it is no hole in anything.
@@ -393,6 +401,10 @@ void PeerMachine::request(PeerContext& ctx, SaPairId id) {
 // has not had any yet." SAs that only drain are on their way out and do not count; the newest
 // generation is held in any case, or a used-up pair would keep it from ever meeting the peer's next
 // one.
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-A.2
+//# Any new peer that receives and acts upon a "stale" controller message (containing the old DH
+//# public number) will still be able to setup IPsec SAs using the old DH public number, and can use
+//# them until the new DH public number is received.
 bool PeerMachine::is_held(const PeerContext& ctx, const OwnGeneration& own) const {
   if (!own.private_held) return false;
   const bool newest = own.counter == ctx.own.back().counter ||
@@ -402,6 +414,9 @@ bool PeerMachine::is_held(const PeerContext& ctx, const OwnGeneration& own) cons
   return ctx.params.rules.held && !(own.counter < retired_below_);
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4.2
+//# they must be prepared to use IPsec SAs using each permutation of DH values: a1-b1, a1-b2, a2-b1,
+//# a2-b2.
 void PeerMachine::request_missing(PeerContext& ctx, RekeyCounter remote, bool retry_failed) {
   for (const OwnGeneration& own : ctx.own) {
     if (!is_held(ctx, own)) continue;

@@ -54,6 +54,9 @@ bool PeerMachine::seen_on_newest(const PeerContext& ctx) const {
   return newest == nullptr || contains(live_, newest->counter);
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4
+//# The same decision process is followed regardless of whether the device is performing a rekey or
+//# responding to a peer's rekey.
 void PeerMachine::settle(PeerContext& ctx) {
   if (!present_) {
     prune(ctx);
@@ -245,6 +248,9 @@ bool PeerMachine::retire(PeerContext& ctx) {
 // "Towards a peer only these keep SAs: local: the two newest, the live one, the newest the peer
 // acknowledged; remote: the newest, the newest complete, the one last heard on. Named bound: 12
 // pairs a peer, draining included".
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4.2
+//# During a simultaneous rekey up to four pairs of IPsec SAs may be temporarily created, but the
+//# four rules ensure that they converge on a single new set of IPsec SAs.
 void PeerMachine::keep_bounds(PeerContext& ctx) {
   if (!ctx.params.rules.bound_pairs) return;
   std::vector<RekeyCounter> own;

@@ -94,6 +94,9 @@ void RekeyCore::note_high_water(const PeerMachine& peer) {
   high_water_.sa_pairs_per_peer_max = std::max(high_water_.sa_pairs_per_peer_max, peer.sa_pairs());
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4
+//# If rekeying is performed with multiple peers simultaneously, then the decision process and rules
+//# described in this rekey are performed independently for each peer.
 PeerMachine* RekeyCore::present(PeerId id) {
   const auto it = peers_.find(id);
   if (it == peers_.end() || !it->second.present()) return nullptr;
@@ -151,6 +154,10 @@ void RekeyCore::start_generation(PeerContext& ctx) {
   device_.wanted_.reset();
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4.1
+//# it first generates a new DH pair and generates new IPsec SA pairs for each peer with which it is
+//# communicating. It does this by combining the new DH private value with each peer's existing DH
+//# public value.
 std::optional<Rejected> RekeyCore::on(const GenerationReady& event, PeerContext& ctx) {
   const auto vain = std::find(device_.given_up_.begin(), device_.given_up_.end(), event.counter);
   if (vain != device_.given_up_.end()) {
@@ -406,6 +413,8 @@ std::optional<Rejected> RekeyCore::on(const PacketWaiting& event, PeerContext& c
   return peer == nullptr ? std::optional(Rejected::kUnknownPeer) : peer->user_traffic(ctx);
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4
+//# Common reasons to perform a rekey include a local time or volume based policy
 std::optional<Rejected> RekeyCore::on(const SoftLimit& event, PeerContext&) {
   if (present(event.peer) == nullptr) return Rejected::kUnknownPeer;
   // Of an older generation: a newer one is there or under way already.
@@ -443,6 +452,8 @@ std::optional<Rejected> RekeyCore::on(const TimePassed&, PeerContext& ctx) {
       ctx.out.emplace_back(PublishGeneration{own->counter, own->initial_contact});
     }
   }
+  //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4
+  //# Common reasons to perform a rekey include a local time or volume based policy
   const auto soft = device_.soft_ends(params_);
   if (!device_.wanted_ && soft && ctx.now >= *soft) device_.wanted_ = RekeyCause::kLifetime;
   for (std::size_t i = 0; i < device_.own_.size(); ++i) {
@@ -500,7 +511,9 @@ void RekeyCore::settle_device(PeerContext& ctx) {
       pause_.reset();
     }
     OwnGeneration* own = device_.newest();
-    // "Only when the new IPsec SAs have been installed …"
+    //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-3
+    //# If the device does not have any active peers it simply distributes its DH public value to the
+    //# Controller, along with a nonce used during SA creation.
     //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4.1
     //# Only when the new IPsec SAs have been installed and the device is prepared to receive on
     //# those new SAs does it then distribute the new DH public value to the Controller, which
@@ -516,6 +529,9 @@ void RekeyCore::settle_device(PeerContext& ctx) {
     }
     // "The private value and nonce of a generation are erased when no SA needs them, it is not the
     // newest and the newer one is accepted"
+    //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4.1
+    //# At the end of the rekey, both A and B retain a single DH pair, and a single set of IPsec SAs
+    //# between them.
     for (std::size_t i = 0; params_.rules.forget && i + 1 < device_.own_.size(); ++i) {
       const OwnGeneration& old = device_.own_[i];
       if (!old.private_held || old.sa_pairs != 0) continue;

@@ -58,6 +58,10 @@ class RekeyCoreTest : public ::testing::Test {
   GenerationNames names{'a', {{kB, 'b'}}};
 };
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-3
+//= type=test
+//# If the device does not have any active peers it simply distributes its DH public value to the
+//# Controller, along with a nonce used during SA creation.
 TEST_F(RekeyCoreTest, FirstGenerationIsDrawnPublishedAndAccepted) {
   EXPECT_EQ(step(Start{1, 0, true}), "generate a1\n");
   EXPECT_EQ(step(GenerationReady{gen(1), 0}), "publish a1 [IC]\n");
@@ -75,6 +79,16 @@ TEST_F(RekeyCoreTest, Figure2PeerDimInstallsOnePairAndStartsOnItAfterTheMark) {
   EXPECT_EQ(step(DeliveryMark{gen(1), {kB}, 0, 0}), "transmit on Tx(a1-b1)\n");
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4.1
+//= type=test
+//# it first generates a new DH pair and generates new IPsec SA pairs for each peer with which it is
+//# communicating. It does this by combining the new DH private value with each peer's existing DH
+//# public value.
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-7
+//= type=test
+//# However, the DH private key value and the nonce distributed with it may be forgotten only once
+//# the last IPsec SA that uses the private key value is removed from the SAD and there is no chance
+//# that a new IPsec SA could be setup that requires the private key value.
 TEST_F(RekeyCoreTest, Figure3SingleRekey) {
   settle_first();
   EXPECT_EQ(step(RekeyRequired{RekeyCause::kCommand}), "generate a2\n");
@@ -85,6 +99,25 @@ TEST_F(RekeyCoreTest, Figure3SingleRekey) {
   EXPECT_EQ(step(InboundEvidence{kB, pair(2, 1), Evidence::kUser}),
             "transmit on Tx(a2-b1)\nremove Tx(a1-b1)\n");
   EXPECT_EQ(advance(seconds(10)), "remove Rx(b1-a1)\nerase a1\n");
+}
+
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4
+//= type=test
+//# Common reasons to perform a rekey include a local time or volume based policy
+TEST_F(RekeyCoreTest, TheSoftLifetimeBeginsARekey) {
+  settle_first();  // its random number stands for a jitter of nothing
+  EXPECT_EQ(advance(core.params().soft - seconds(1)).find("generate"), std::string::npos);
+  EXPECT_NE(advance(seconds(1)).find("generate a2"), std::string::npos);
+}
+
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4
+//= type=test
+//# Common reasons to perform a rekey include a local time or volume based policy
+TEST_F(RekeyCoreTest, AnSaThatCarriedItsShareBeginsARekeyOnce) {
+  settle_first();
+  EXPECT_EQ(step(SoftLimit{kB, pair(1, 1)}), "generate a2\n");
+  EXPECT_EQ(step(GenerationReady{gen(2), 0}), "install Tx(a2-b1) Rx(b1-a2)\n");
+  EXPECT_EQ(step(SoftLimit{kB, pair(1, 1)}), "rejected: unknown generation");
 }
 
 // Found by killing agents at random: B died, A rolled over, B came back and was told only a2. A

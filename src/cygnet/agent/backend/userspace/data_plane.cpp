@@ -260,6 +260,8 @@ void DataPlane::choose_outbound(proto::PeerId id, std::optional<proto::SaPairId>
   outbound_.flush_held(*peer);
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-7
+//# when a connection is closed each endpoint MUST forget not only the keys used by the connection
 void DataPlane::erase_if_empty(Peer& peer, proto::SaPairId pair) {
   std::erase_if(peer.pairs, [&](const auto& p) { return p->id == pair && p->empty(); });
 }

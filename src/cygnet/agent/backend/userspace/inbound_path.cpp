@@ -92,6 +92,9 @@ tl::expected<InboundPath::Verified, EspDrop> InboundPath::open(InboundSa& first,
   // destroys the packet, so every attempt works on a fresh copy.
   std::copy(datagram.octets.begin(), datagram.octets.end(), same_spi_copy_.begin());
   EspDrop why = EspDrop::kReplay;
+  //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.2.1.3
+  //# In that case, the inbound SA Lookup SHOULD include a source IP addresses in addition to the
+  //# SPI value
   for (const bool from_source : {true, false}) {
     for (InboundSa* sa = &first; sa != nullptr; sa = sa->next_same_spi) {
       if ((sa->pair->peer->endpoint == datagram.source) != from_source) continue;
@@ -209,6 +212,8 @@ void InboundPath::deliver(InboundSa& sa, MutableByteView payload, std::uint8_t n
   deliver_user(sa, packet, *inner, datagram.tos);
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5
+//# The PAD, SPD, and SAD all need to be setup as defined in the IPsec Security Architecture
 void InboundPath::deliver_user(InboundSa& sa, MutableByteView packet, const InnerPacket& inner,
                                std::uint8_t outer_tos) {
   Peer& peer = *sa.pair->peer;

@@ -44,6 +44,9 @@ void OutboundPath::from_tun(std::uint32_t slot, std::size_t length, const GsoInf
   from_tun_whole(slot, *inner, packet);
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.1
+//# The SPD describes the type of traffic that will be protected between IPsec devices and the
+//# policy (e.g., ciphers) used to create SAs.
 Peer* OutboundPath::judge(const InnerPacket& inner, ByteView packet, std::size_t largest) {
   const auto refuse = [&](EspDrop why) -> Peer* {
     state_.drop(why);
@@ -175,6 +178,9 @@ tl::expected<std::size_t, EspDrop> OutboundPath::seal(SaPair& pair, OutboundSa& 
   ++sa.counters.packets;
   sa.counters.octets += payload_length;
   if (user) ++sa.counters.user_packets;
+  //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4
+  //# may be the result of a cipher counter mode Initialization Vector (IV) counter nearing its
+  //# final value.
   state_.check_soft_limit(pair, *sequence, sa.format.last_sequence());
   return sealed;
 }

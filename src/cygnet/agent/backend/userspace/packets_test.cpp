@@ -313,6 +313,9 @@ TEST(TooBig, IsNeverSentAboutErrorsFragmentsOrToManyHosts) {
   EXPECT_EQ(length(ipv6(kProtocolUdp, Bytes(60), "::")), 0U);
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5
+//= type=test
+//# The PAD, SPD, and SAD all need to be setup as defined in the IPsec Security Architecture
 TEST(InnerCheck, JudgesSourceDestinationAndIcmp) {
   const auto side = [](const IpAddress& address) {
     if (address.octets[0] == 10 && address.octets[1] == 2) return Side::kOurs;

@@ -3,6 +3,8 @@
 
 namespace cygnet::agent::userspace {
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.2.1.3
+//# its SA lookup process needs to be aware that duplicates could occur.
 bool Sad::add(InboundSa& sa) {
   InboundSa*& first = by_spi_[sa.spi.value()];
   std::size_t same = 0;

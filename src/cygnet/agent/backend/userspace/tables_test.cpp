@@ -157,6 +157,13 @@ TEST(PrefixClaims, WhoOnlyWaitedGoesWithoutTrace) {
   EXPECT_EQ(claims.update(kA, {}).freed.size(), 1U);
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5
+//= type=test
+//# The PAD, SPD, and SAD all need to be setup as defined in the IPsec Security Architecture
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.1
+//= type=test
+//# The SPD describes the type of traffic that will be protected between IPsec devices and the
+//# policy (e.g., ciphers) used to create SAs.
 TEST(PeerTable, OwnersFollowPeersThatComeAndGo) {
   PeerTable table;
   table.own_prefix(net("10.0.0.0/16"));
@@ -196,6 +203,9 @@ std::unique_ptr<SaPair> pair_with_spi(std::uint32_t spi) {
   return std::move(*pair);
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.2.1.3
+//= type=test
+//# its SA lookup process needs to be aware that duplicates could occur.
 TEST(Sad, KeepsAShortListOfEqualSpis) {
   Sad sad;
   std::vector<std::unique_ptr<SaPair>> pairs;
@@ -216,6 +226,10 @@ TEST(Sad, KeepsAShortListOfEqualSpis) {
   EXPECT_EQ(sad.find(0x1000), nullptr);
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4
+//= type=test
+//# may be the result of a cipher counter mode Initialization Vector (IV) counter nearing its final
+//# value.
 TEST(OutboundSa, ItsSequenceNumberNeverWraps) {
   const auto pair = pair_with_spi(0x1000);
   OutboundSa& sa = *pair->outbound[0];

@@ -282,6 +282,13 @@ TEST_F(Hostile, KeepalivesAndRuntsAreHarmless) {
   EXPECT_TRUE(passes(0, false));
 }
 
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.2.1.3
+//= type=test
+//# its SA lookup process needs to be aware that duplicates could occur.
+//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.2.1.3
+//= type=test
+//# In that case, the inbound SA Lookup SHOULD include a source IP addresses in addition to the SPI
+//# value
 TEST_F(Hostile, EqualSpisOfTwoPeersAreToldApart) {
   constexpr proto::PeerId kThird{9};
   PairPlan other;
