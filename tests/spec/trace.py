@@ -38,6 +38,7 @@ KEYWORD = re.compile(r"\b(MUST|REQUIRED|SHALL|SHOULD|RECOMMENDED|MAY|OPTIONAL)\b
 KEYWORD_LEVEL = {"MUST": "must", "REQUIRED": "must", "SHALL": "must", "SHOULD": "should",
                  "RECOMMENDED": "should", "MAY": "may", "OPTIONAL": "may"}
 LEVELS = ("must", "should", "may", "behaviour", "formula")
+WORDS_MIN = 4
 NO_OBLIGATION = ("1.1",)  # quotes the words to say how they are meant
 
 
@@ -142,7 +143,9 @@ class Trace:
             place, found = Place(name, places.code(path, quote)), self.code
         owners = [(item.id, text) for item in self.catalogue.obligations if item.section == quote.section
                   for text in item.says if quote.words in text or text in quote.words]
-        if not owners:
+        if len(quote.words.split()) < WORDS_MIN:
+            self.complaints.append(f"{where}: quotes too little to tell one sentence from another: {quote.words}")
+        elif not owners:
             self.complaints.append(f"{where}: no obligation of section {quote.section} has the words: {quote.words}; "
                                    f"enter one in {CATALOGUE}, or quote a part of a passage")
         for owner in owners:

@@ -168,6 +168,10 @@ class Traced(unittest.TestCase):
         self.put("src/keys/a.cpp", CODE + quote("its keys. It may") + "int x;\n")
         self.expect("no obligation of section 2 has the words: its keys. It may")
 
+    def test_a_quotation_of_too_few_words(self):
+        self.put("src/keys/a.cpp", CODE + quote("A device") + "int x;\n")
+        self.expect("a.cpp:14: quotes too little")
+
     def test_a_quotation_above_no_test(self):
         self.put("tests/a_test.cpp", TEST + quote("MUST forget its keys.", "test") + "void helper() {}\n")
         self.expect("the quotation stands above no test")

@@ -97,6 +97,8 @@ void RekeyCore::note_high_water(const PeerMachine& peer) {
 //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4
 //# If rekeying is performed with multiple peers simultaneously, then the decision process and rules
 //# described in this rekey are performed independently for each peer.
+//
+// Whatever concerns a peer goes to the one machine of that peer, which knows of no other.
 PeerMachine* RekeyCore::present(PeerId id) {
   const auto it = peers_.find(id);
   if (it == peers_.end() || !it->second.present()) return nullptr;
