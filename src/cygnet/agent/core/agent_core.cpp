@@ -13,12 +13,13 @@ namespace cygnet::agent {
 namespace rekey = proto::rekey;
 
 AgentCore::AgentCore(DeviceIdentity identity, Features features, Abilities abilities,
-                     Restored restored, ServerTime build_time)
+                     Restored restored, ServerTime build_time, CoreSeams seams)
     : identity_(std::move(identity)),
       features_(std::move(features)),
       abilities_(std::move(abilities)),
       restored_(std::move(restored)),
       time_(build_time, restored_.last_server_time),
+      seams_(seams),
       pins_(restored_.pins),
       revocations_(restored_.revocations) {}
 
@@ -34,8 +35,7 @@ Effects AgentCore::start(Now now) {
     if (stored.dim) {
       // It passed every check before it was stored; what can have changed since is asked again.
       Result<proto::Dim> dim = proto::decode_dim(stored.dim->dim);
-      Result<crypto::Certificate> certificate =
-          crypto::Certificate::from_der(stored.dim->certificate);
+      Result<crypto::Certificate> certificate = seams_.proofs->certificate(stored.dim->certificate);
       if (dim && certificate && dim->device == stored.device && !is_revoked(*certificate)) {
         const proto::RekeyCounter counter = dim->counter;
         nonces_[dim->nonce] = {peer.id, counter};

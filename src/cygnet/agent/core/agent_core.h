@@ -38,6 +38,12 @@ struct DeviceIdentity {
   std::vector<crypto::Certificate> trust;
 };
 
+/// Where a simulator or an experiment takes hold; the agent uses it as it stands.
+struct CoreSeams {
+  const proto::DimProofs* proofs = &proto::real_proofs();  ///< outlives the core
+  proto::rekey::Rules rules;  ///< one taken out: the checkers must then find what it is for
+};
+
 /// A peer as the stored table keeps it. Removed ones keep their last accepted counter: "the last
 /// accepted counter and DIM digest of a peer survive its removal by policy and its return".
 struct StoredPeer {
@@ -89,7 +95,7 @@ struct PeerView {
 class AgentCore {
  public:
   AgentCore(DeviceIdentity identity, Features features, Abilities abilities, Restored restored,
-            ServerTime build_time);
+            ServerTime build_time, CoreSeams seams = {});
 
   /// First call: brings back what the disk knew. A device that has settings starts its first
   /// generation at once, one that never met its controller waits for the Welcome.
@@ -243,6 +249,7 @@ class AgentCore {
   Abilities abilities_;
   Restored restored_;
   TrustedTime time_;
+  CoreSeams seams_;
   std::optional<MeshSettings> settings_;
   std::optional<Offer> offer_;  ///< what the next generation offers
   std::vector<std::string> left_out_;

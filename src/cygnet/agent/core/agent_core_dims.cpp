@@ -29,11 +29,12 @@ void AgentCore::judge(Peer& peer, Job job, Now now) {
   context->mesh = identity_.mesh;
   context->now = time_.now(now);
   context->trust = identity_.trust;
+  context->proofs = seams_.proofs;
   context->last_accepted = [last = peer.last_accepted](const proto::DeviceName&) { return last; };
   context->pad_allows = [name = peer.device](const proto::DeviceName& d) { return d == name; };
   bool revoked = false;
   std::optional<proto::KeyPin> pin;
-  if (const auto certificate = crypto::Certificate::from_der(job.stored.certificate)) {
+  if (const auto certificate = seams_.proofs->certificate(job.stored.certificate)) {
     revoked = is_revoked(*certificate);
     pin = pins_.judge(peer.device, certificate->spki_hash(), settings_.value_or(MeshSettings{}));
   }
@@ -114,8 +115,7 @@ void AgentCore::accept(Peer& peer, const Job& job, const proto::DimCheckResult& 
   peer.last_refusal.reset();
   peer.last_accepted = accepted.known();
   nonces_[accepted.dim.nonce] = {peer.id, counter};
-  peer.dims[counter] =
-      HeldDim{std::make_shared<const proto::AcceptedDim>(accepted), job.stored.accepted_at};
+  peer.dims[counter] = HeldDim{result.dim, job.stored.accepted_at};
   out_.emplace_back(StoreTable{});
   acks_.accepted(job.ticket, {peer.id, counter});
   give_to_rekey(peer, counter, result.treat_as_initial_contact, now);

@@ -292,6 +292,7 @@ rekey::RekeyParams AgentCore::rekey_params(const MeshSettings& settings) const {
   params.hard = settings.lifetime_hard;
   params.drain = settings.drain;
   params.forget_cap = settings.forget_cap;
+  params.rules = seams_.rules;
   return params;
 }
 

@@ -77,6 +77,7 @@ struct CoreSetup {
   Limits limits;
   CaMode ca_mode = CaMode::kEmbedded;
   std::uint16_t discovery_port = 0;
+  const proto::DimProofs* proofs = &proto::real_proofs();  ///< outlives the core
   /// Settings while no policy was applied yet.
   policy::Document defaults;
   /// Policy versions that came into force within the retention of tombstones, oldest first, the

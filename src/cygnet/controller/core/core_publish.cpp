@@ -27,6 +27,7 @@ proto::DimCheckContext Core::check_context(const Session& session, Times now) co
   context.mesh = mesh_.id;
   context.now = now.wall;
   context.trust = trust_;
+  context.proofs = setup_.proofs;
   context.last_accepted = [this, self](const proto::DeviceName&) { return devices_[self].known; };
   context.is_revoked = [this](const crypto::Certificate& c) { return key_revoked(c); };
   context.nonce_holder = [this](const proto::DeviceName&,
@@ -183,7 +184,7 @@ void Core::start_publish(SessionId id, DeviceIndex device, ByteView octets, Time
         nullptr);
   }
 
-  known.publishing = Publishing{id, std::move(*checked.dim), now.wall};
+  known.publishing = Publishing{id, *checked.dim, now.wall};
   // Held from now on: of two publishes with one nonce only the first may pass.
   nonces_[key_of(known.publishing->dim.dim.nonce)] = device;
   const proto::AcceptedDim& dim = known.publishing->dim;

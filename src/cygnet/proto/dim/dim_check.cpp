@@ -15,16 +15,6 @@ std::string name_and_counter(const Dim& dim) {
   return dim.device.value() + " counter " + to_string(dim.counter);
 }
 
-Status check_public_values(const Dim& dim) {
-  for (const DhPublic& ke : dim.kes) {
-    const auto group = crypto::dh_group_from(ke.group);
-    if (!group || !group_is_usable(dim.proposals, ke.group)) continue;
-    Status status = crypto::check_public_value(*group, ke.value);
-    if (!status) return fail(std::move(status).error().within("KE payload"));
-  }
-  return {};
-}
-
 Error counter_error(CounterVerdict verdict, const Dim& dim, const KnownDim& last) {
   switch (verdict) {
     case CounterVerdict::kEquivocation:
@@ -120,15 +110,15 @@ class Checker {
   }
 
   bool certificate_form() {
-    Result<crypto::Certificate> certificate = crypto::Certificate::from_der(certificate_der_);
+    Result<crypto::Certificate> certificate = context_.proofs->certificate(certificate_der_);
     if (!certificate) return record(DimCheck::kChain, fail(std::move(certificate).error()));
     certificate_.emplace(std::move(*certificate));
     return true;
   }
 
   Status chain() const {
-    CYGNET_CHECK_OK(
-        crypto::verify_chain(*certificate_, context_.intermediates, context_.trust, context_.now));
+    CYGNET_CHECK_OK(context_.proofs->chain(*certificate_, context_.intermediates, context_.trust,
+                                           context_.now));
     CYGNET_TRY(const DeviceIdentity identity, identity_of_leaf(*certificate_));
     if (identity == DeviceIdentity{context_.mesh, dim_.device}) return {};
     return fail(kErrCertificateIdentity,
@@ -172,11 +162,12 @@ class Checker {
   bool full_checks() {
     if (!record(DimCheck::kChain, chain()) || !revocation() || !pin() || !auth()) return false;
     if (counter_ == CounterVerdict::kEquivocation) return true;
-    return nonce() && record(DimCheck::kPublicValues, check_public_values(dim_));
+    return nonce() && record(DimCheck::kPublicValues, context_.proofs->public_values(dim_));
   }
 
   bool auth() {
-    return record(DimCheck::kAuth, verify_dim(dim_, octets_, context_.mesh, *certificate_));
+    return record(DimCheck::kAuth,
+                  context_.proofs->auth(dim_, octets_, context_.mesh, *certificate_));
   }
 
   bool nonce() {
@@ -190,7 +181,7 @@ class Checker {
   }
 
   void finish() {
-    result_.dim.emplace(
+    result_.dim = context_.proofs->keep(
         AcceptedDim{dim_, Bytes(octets_.begin(), octets_.end()), digest_, *certificate_});
     if (counter_ == CounterVerdict::kEquivocation) {
       result_.verdict = DimVerdict::kEquivocation;
@@ -227,6 +218,40 @@ class Checker {
 };
 
 }  // namespace
+
+Result<crypto::Certificate> DimProofs::certificate(ByteView der) const {
+  return crypto::Certificate::from_der(der);
+}
+
+Status DimProofs::chain(const crypto::Certificate& leaf,
+                        const std::vector<crypto::Certificate>& intermediates,
+                        const std::vector<crypto::Certificate>& trust, ServerTime now) const {
+  return crypto::verify_chain(leaf, intermediates, trust, now);
+}
+
+Status DimProofs::auth(const Dim& dim, ByteView octets, const crypto::MeshId& mesh,
+                       const crypto::Certificate& certificate) const {
+  return verify_dim(dim, octets, mesh, certificate);
+}
+
+Status DimProofs::public_values(const Dim& dim) const {
+  for (const DhPublic& ke : dim.kes) {
+    const auto group = crypto::dh_group_from(ke.group);
+    if (!group || !group_is_usable(dim.proposals, ke.group)) continue;
+    Status status = crypto::check_public_value(*group, ke.value);
+    if (!status) return fail(std::move(status).error().within("KE payload"));
+  }
+  return {};
+}
+
+std::shared_ptr<const AcceptedDim> DimProofs::keep(AcceptedDim dim) const {
+  return std::make_shared<const AcceptedDim>(std::move(dim));
+}
+
+const DimProofs& real_proofs() {
+  static const DimProofs proofs;
+  return proofs;
+}
 
 std::string_view to_string(DimCheck check) {
   switch (check) {

@@ -9,6 +9,7 @@
 /// result then asks judge_counter() again, since another DIM may have been accepted meanwhile.
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -82,6 +83,25 @@ enum class CounterVerdict : std::uint8_t {
 [[nodiscard]] CounterVerdict judge_counter(const std::optional<KnownDim>& last, const Dim& dim,
                                            const crypto::Sha256& digest);
 
+/// The parts of the checks that cost public-key arithmetic. They are functions of octets alone, so
+/// a simulator that lets one DIM reach a thousand receivers may remember their answers; everybody
+/// else uses real_proofs().
+class DimProofs {
+ public:
+  virtual ~DimProofs() = default;
+  [[nodiscard]] virtual Result<crypto::Certificate> certificate(ByteView der) const;
+  [[nodiscard]] virtual Status chain(const crypto::Certificate& leaf,
+                                     const std::vector<crypto::Certificate>& intermediates,
+                                     const std::vector<crypto::Certificate>& trust,
+                                     ServerTime now) const;
+  [[nodiscard]] virtual Status auth(const Dim& dim, ByteView octets, const crypto::MeshId& mesh,
+                                    const crypto::Certificate& certificate) const;
+  [[nodiscard]] virtual Status public_values(const Dim& dim) const;
+  /// One value for all who accept the same DIM, or a new one.
+  [[nodiscard]] virtual std::shared_ptr<const AcceptedDim> keep(AcceptedDim dim) const;
+};
+[[nodiscard]] const DimProofs& real_proofs();
+
 /// A pinned key and whether policy (`rekeyed`) or an operator on the device allows another.
 struct KeyPin {
   crypto::Sha256 spki_sha256{};
@@ -104,6 +124,7 @@ struct DimCheckContext {
   std::function<std::optional<std::string>(const DeviceName&, ByteView)> nonce_holder;
   const Dim* local = nullptr;  ///< own DIM to negotiate with
   bool ppk_mandatory = false;
+  const DimProofs* proofs = &real_proofs();  ///< never null
 };
 
 enum class DimVerdict : std::uint8_t {
@@ -123,7 +144,7 @@ struct DimCheckResult {
   std::optional<Error> error;
   /// Present when accepted, same or equivocating. With kSame the octets before AUTH are the known
   /// ones; the signature around them is not verified when the certificate's key is the pinned one.
-  std::optional<AcceptedDim> dim;
+  std::shared_ptr<const AcceptedDim> dim;
   /// Accepted with the flag or with a higher boot count than the last: drop the old state.
   bool treat_as_initial_contact = false;
   /// The certificate's key is to be pinned (first sight or allowed change).

@@ -86,7 +86,7 @@ class DimChecks : public testing::Test {
   }
   static void expect_refused(const DimCheckResult& result, DimCheck at, ErrorCode code) {
     EXPECT_EQ(result.verdict, DimVerdict::kRefused);
-    EXPECT_FALSE(result.dim.has_value());
+    EXPECT_FALSE(result.dim != nullptr);
     expect_refusal(result, at, code);
   }
 
@@ -108,7 +108,7 @@ TEST_F(DimChecks, AGoodDimIsAcceptedWithEverythingToKeep) {
   const DimCheckResult result = check(octets);
   EXPECT_EQ(result.verdict, DimVerdict::kAccepted);
   EXPECT_FALSE(result.error.has_value());
-  ASSERT_TRUE(result.dim.has_value());
+  ASSERT_TRUE(result.dim != nullptr);
   EXPECT_TRUE(result.dim->dim == dim_);
   EXPECT_EQ(result.dim->octets, octets);
   EXPECT_EQ(result.dim->digest, dim_digest(octets));
@@ -147,7 +147,7 @@ TEST_F(DimChecks, TheSameDimIsNoError) {
   pin_ = KeyPin{leaf_->spki_hash()};
   const DimCheckResult result = check(octets);
   EXPECT_EQ(result.verdict, DimVerdict::kSame);
-  ASSERT_TRUE(result.dim.has_value());
+  ASSERT_TRUE(result.dim != nullptr);
   EXPECT_FALSE(result.error.has_value());
   EXPECT_FALSE(result.pin_key);
 }
@@ -203,7 +203,7 @@ TEST_F(DimChecks, OtherContentUnderOneCounterIsEquivocation) {
   EXPECT_EQ(result.of(DimCheck::kCounter).outcome, CheckOutcome::kFailed);
   EXPECT_EQ(result.of(DimCheck::kAuth).outcome, CheckOutcome::kPassed);
   EXPECT_EQ(result.error->code, kErrEquivocation);
-  EXPECT_TRUE(result.dim.has_value()) << "evidence";
+  EXPECT_TRUE(result.dim != nullptr) << "evidence";
   EXPECT_FALSE(result.treat_as_initial_contact);
   EXPECT_FALSE(result.pin_key);
 }

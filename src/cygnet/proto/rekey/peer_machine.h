@@ -61,6 +61,7 @@ class PeerMachine {
 
   [[nodiscard]] std::optional<Timestamp> next_deadline(const PeerContext& ctx) const;
   [[nodiscard]] bool present() const { return present_; }
+  [[nodiscard]] bool nothing_live() const { return live_.empty(); }
   [[nodiscard]] std::optional<RekeyCounter> newest_complete_counter() const;
   [[nodiscard]] PeerStatus status(const PeerContext& ctx) const;
   /// SA pairs of which something exists, draining included.

@@ -563,6 +563,11 @@ void RekeyCore::settle_device(PeerContext& ctx) {
 
 DeviceStatus RekeyCore::device_status() const { return device_.status(); }
 
+bool RekeyCore::nothing_live(PeerId peer) const {
+  const auto it = peers_.find(peer);
+  return it == peers_.end() || !it->second.present() || it->second.nothing_live();
+}
+
 std::optional<PeerStatus> RekeyCore::peer_status(PeerId id) const {
   const auto it = peers_.find(id);
   if (it == peers_.end()) return std::nullopt;

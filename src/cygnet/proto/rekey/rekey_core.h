@@ -77,6 +77,8 @@ class RekeyCore {
   [[nodiscard]] std::optional<RekeyCounter> newest_complete(PeerId peer) const;
   /// nullopt: never heard of this peer.
   [[nodiscard]] std::optional<PeerStatus> peer_status(PeerId peer) const;
+  /// Whether nothing is live towards this peer (Start is in force), or it is no peer at all.
+  [[nodiscard]] bool nothing_live(PeerId peer) const;
   /// Present peers, ascending.
   [[nodiscard]] std::vector<PeerId> peers() const;
   [[nodiscard]] Counts counts() const;
