@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// S5: a stale, replayed, forged, equivocating or unauthorised DIM changes nothing. The checker
+// knows who signed what, and what policy says.
+#include <map>
+#include <set>
+
+#include "cygnet/sim/checkers/checker.h"
+#include "cygnet/sim/faults.h"
+#include "cygnet/sim/world.h"
+
+namespace cygnet::sim {
+namespace {
+
+constexpr Duration kPolicyArrives = std::chrono::minutes(1);
+
+class S5 final : public Checker {
+ public:
+  explicit S5(World& world) : Checker(world, "S5") {}
+
+  void on_signed(DeviceId device, proto::RekeyCounter, const Bytes& octets) override {
+    signed_[device].insert(octets);
+  }
+  void on_judged(DeviceId device, DeviceId peer, const proto::DimCheckResult& result,
+                 const Bytes& octets, bool changed) override {
+    const bool good = result.verdict == proto::DimVerdict::kAccepted ||
+                      result.verdict == proto::DimVerdict::kSame;
+    if (!good) {
+      ++looked_;
+      if (changed) broken("a refused DIM changed the machines", {device, peer});
+      return;
+    }
+    const proto::RekeyCounter counter = result.dim->dim.counter;
+    if (!signed_[peer].contains(octets)) {
+      return broken("accepted what its owner never signed: " + text_of(peer, counter),
+                    {device, peer});
+    }
+    proto::RekeyCounter& highest = highest_[{device, peer}];
+    if (counter < highest) {
+      return broken(
+          "accepted DIM " + text_of(peer, counter) + " after " + proto::to_string(highest),
+          {device, peer});
+    }
+    highest = counter;
+  }
+  void on_lost_state(DeviceId device, StateLoss loss) override {
+    // Without its disk a device knows nobody's counters any more; what was not yet on disk is gone
+    // with the memory too.
+    if (loss == StateLoss::kFlush) return;
+    std::erase_if(highest_, [device](const auto& entry) { return entry.first.first == device; });
+  }
+  void on_opened(const Packet& packet) override {
+    if (packet.kind != PacketKind::kUser || packet.copy) return;
+    if (world_.allowed(packet.from, packet.to)) return;
+    const auto since = world_.policy_since(packet.from, packet.to);
+    const Timestamp now = world_.queue.now();
+    const auto settled = [&](Timestamp t) { return now - t > kPolicyArrives; };
+    if (!since || !settled(*since) || !world_.controller().attached(packet.from) ||
+        !world_.controller().attached(packet.to)) {
+      return;
+    }
+    const FaultPlan& faults = world_.faults();
+    if (!settled(faults.last_trouble(packet.from)) || !settled(faults.last_trouble(packet.to))) {
+      return;
+    }
+    broken("traffic that policy has not allowed for a minute: " +
+               text_of(packet.from, packet.to, packet.pair),
+           {packet.from, packet.to});
+  }
+
+ private:
+  std::map<DeviceId, std::set<Bytes>> signed_;
+  std::map<std::pair<DeviceId, DeviceId>, proto::RekeyCounter> highest_;
+};
+
+}  // namespace
+
+CheckerPtr make_s5(World& world) { return std::make_unique<S5>(world); }
+
+}  // namespace cygnet::sim
