@@ -27,6 +27,11 @@ inline proto::IpsecPolicy any_policy(Input& in) {
       crypto::PrfId::kHmacSha2_256, crypto::PrfId::kHmacSha2_384, crypto::PrfId::kHmacSha2_512};
   const std::uint8_t octet = in.u8();
   proto::IpsecPolicy policy;
+  if (octet < 0xc0) {  // mostly few kinds, so that two devices often have one in common
+    policy.suite = kSuites[octet % 6];
+    policy.prf = kPrfs[(octet / 6) % 2];
+    return policy;
+  }
   policy.suite = kSuites[octet % 6];
   policy.prf = kPrfs[(octet >> 3) % 3];
   policy.group = kGroups[(octet >> 5) % 4];
