@@ -98,7 +98,7 @@ std::uint64_t Device::drops(const std::string& name) {
        query<DropCounter>(*this, [](auto&b, auto done) { b.query_drops(done); })) {
     if (row.name == name) return row.count;
   }
-  CYGNET_ASSERT(!"no such drop counter");
+  CYGNET_ASSERT(false && "no such drop counter");
   return 0;
 }
 
