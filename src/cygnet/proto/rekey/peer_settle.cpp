@@ -372,8 +372,15 @@ void PeerMachine::time_passed(PeerContext& ctx) {
     dormant_ = true;
     observe(ctx, Observed::kDormant);
   }
-  expire_dormant(ctx);
-  settle(ctx);
+  // Settling may make a remote generation complete whose cap has passed already (its installs were
+  // never answered, and its SAs have ended): then there is more to forget, at once.
+  bool due = true;
+  while (due) {
+    expire_dormant(ctx);
+    settle(ctx);
+    const auto cap = remote_cap(ctx);
+    due = cap && ctx.now >= *cap;
+  }
   if (probe_at_ && ctx.now >= *probe_at_) {
     ctx.out.emplace_back(SendProbe{id_, *choice_});
     probe_interval_ = std::min(probe_interval_ * 2, ctx.params.probe_every);
