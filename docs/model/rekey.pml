@@ -102,7 +102,8 @@ typedef Device {
   byte live;           /* own generations the peer was heard on */
   byte acked;          /* newest own generation the delivery mark says the peer has */
   byte retired;        /* own generations below are not held any more */
-  byte floor;          /* the outbound choice never returns below */
+  byte floor;          /* Start never returns below */
+  byte proven;         /* … nor any choice: the peer has, or had, this one */
   byte cl; byte cr;    /* outbound choice Tx(cl-cr); 0: none */
   byte pend[G + 1];    /* pairs being installed, … */
   byte inst[G + 1];    /* … installed, … */
@@ -166,7 +167,7 @@ inline choose(x, y) {
   if
   :: D.cl == x && D.cr == y
   :: else ->
-     WHEN(D.cl != 0, CUT(D.outb[D.cr], BIT(D.cl)));
+     WHEN(D.cl != 0 && !(x != 0 && x < D.cl), CUT(D.outb[D.cr], BIT(D.cl)));
      D.cl = x; D.cr = y; D.probed = false;
      WHEN(RULE(NEVER_BACK), RAISE(D.floor, x))
   fi
@@ -201,10 +202,12 @@ inline complete_remotes() {              /* Take-over: with every generation hel
 
 inline decide() {                        /* rows of proto/rekey/outbound_decision.cpp */
   D.live = D.live & ANY(D.outb);         /* live is who still has an outbound SA */
+  WHEN(RULE(NEVER_BACK) && D.cl != 0 && (HAS(D.live, D.cl) || D.acked >= D.cl),
+       RAISE(D.proven, D.cl));           /* what Start only tries proves nothing */
   R = TOP(D.complete);
   L = 0;
-  set = D.outb[R] & NOT(BELOW(D.floor));
-  n = set & NOT(BELOW(D.retired)) & BELOW(D.accepted + 1);
+  set = D.outb[R] & NOT(BELOW(D.proven));
+  n = set & NOT(BELOW(D.floor)) & NOT(BELOW(D.retired)) & BELOW(D.accepted + 1);
   if
   :: R == 0                                                                           /* A */
   :: R != 0 && !RULE(DECISION_NEEDS_LIVE) -> L = TOP(set)
@@ -307,7 +310,7 @@ inline forget_peer() {
   EACH_REMOTE { own = 255; drop(r); D.fail[r] = 0 }
   /* What any life of the peer acknowledged or was heard on: no later one is told of an older. */
   D.retired = (!RULE(START_ACKNOWLEDGED) -> 0 : (D.retired < D.acked -> D.acked : D.retired));
-  D.remote = 0; D.complete = 0; D.live = 0; D.heard = 0; D.acked = 0; D.floor = 0
+  D.remote = 0; D.complete = 0; D.live = 0; D.heard = 0; D.acked = 0; D.floor = 0; D.proven = 0
 }
 
 inline take_dim(dim) {

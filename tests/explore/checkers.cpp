@@ -21,9 +21,10 @@ std::optional<Violation> check_start(const Scenario& scenario, const World& worl
                                      std::size_t sender, std::optional<SaPairId> next) {
   const Device& d = world.device[sender];
   if (!next) return std::nullopt;
-  if (next->local < d.choice_floor) return Violation{"Start", "returns to an older generation"};
+  if (next->local < d.proven_floor) return Violation{"Start", "returns to an older generation"};
   const auto status = d.core.peer_status(kPeer);
   if (!status || !status->live.empty()) return std::nullopt;
+  if (next->local < d.choice_floor) return Violation{"Start", "tries an older generation again"};
   if (d.told_delivered && *d.told_delivered < next->local &&
       contains(d.outbound, SaPairId{*d.told_delivered, next->remote})) {
     return Violation{"Start", "passes over the generation that the peer is known to have"};

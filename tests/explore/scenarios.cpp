@@ -226,6 +226,14 @@ std::vector<Case> all_cases(bool thorough) {
     cases.push_back({s, {}});
   }
   {
+    // Both have to roll over at once, because newest × newest is used up (Install once).
+    Scenario s = base("removal and return on both sides");
+    s.start_settled = true;
+    s.removals = {1, 1};
+    s.losses_in_row = 0;
+    cases.push_back({s, {}});
+  }
+  {
     Scenario s = base("removal and return during a rekey");
     s.start_settled = true;
     s.rekeys = {1, 0};

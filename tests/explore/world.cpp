@@ -206,7 +206,7 @@ std::optional<Violation> World::apply(const Scenario& scenario, const Action& ac
       d.seen = dim.counter;
       if (d.disk_last_accepted && d.disk_last_accepted->boot_count() < dim.counter.boot_count()) {
         d.told_delivered.reset();
-        d.choice_floor = RekeyCounter();
+        d.choice_floor = d.proven_floor = RekeyCounter();
       }
       if (!d.disk_last_accepted || *d.disk_last_accepted < dim.counter) {
         d.disk_last_accepted = dim.counter;
@@ -433,6 +433,15 @@ std::optional<Violation> World::feed(const Scenario& scenario, std::size_t i,
     if (auto broken = carry_out(scenario, i, effect, story)) return broken;
   }
   Device& d = device[i];
+  if (d.choice) {
+    // Start may try a generation that the peer has not; it counts once the peer is known to have
+    // it.
+    const auto status = d.core.peer_status(kPeer);
+    const bool live = status && contains(status->live, d.choice->local);
+    if (live || (d.told_delivered && !(*d.told_delivered < d.choice->local))) {
+      d.proven_floor = std::max(d.proven_floor, d.choice->local);
+    }
+  }
   if (d.choice || d.outbound.empty()) {
     d.could_start_at.reset();
   } else if (!d.could_start_at) {
@@ -460,7 +469,7 @@ std::optional<Violation> World::carry_out(const Scenario& scenario, std::size_t 
         using T = std::decay_t<decltype(e)>;
         if constexpr (std::is_same_v<T, rekey::StoreBootCount>) {
           d.boot_count = e.boot_count;
-          d.choice_floor = RekeyCounter();
+          d.choice_floor = d.proven_floor = RekeyCounter();
         } else if constexpr (std::is_same_v<T, rekey::GenerateDhPair>) {
           if (auto broken = check_s2_draw(d, e.counter)) return broken;
           d.highest_drawn = e.counter;

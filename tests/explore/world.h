@@ -115,6 +115,7 @@ struct Device {
   std::optional<RekeyCounter> disk_last_accepted;  ///< of the peer
   std::optional<Timestamp> could_start_at;         ///< since when something could be chosen
   RekeyCounter choice_floor;                       ///< newest own generation ever chosen
+  RekeyCounter proven_floor;                       ///< … of those that the peer is known to have
   /// A sender that has not taken over at least this generation of ours may send on SAs we lost.
   RekeyCounter told_from;
   /// … and one that has not heard us on at least this one does not know that we removed it: a DIM

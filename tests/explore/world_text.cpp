@@ -187,6 +187,7 @@ std::string World::canonical(const Scenario& scenario) const {
     sink.own(d.returned_from);
     sink.time(d.could_start_at);
     sink.own(d.choice_floor);
+    sink.own(d.proven_floor);
     sink.number(wire[i].size());
     for (const Packet& packet : wire[i]) {
       sink.remote(packet.pair.local);

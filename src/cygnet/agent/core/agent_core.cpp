@@ -292,8 +292,14 @@ void AgentCore::take_own_dim(const std::optional<StoredDim>& stored, Now now) {
   } else {
     const rekey::DeviceStatus status = rekey_.device_status();
     const proto::RekeyCounter ours(status.boot_count, status.last_sequence);
-    const bool lower = dim->counter.boot_count() < status.boot_count ||
-                       (dim->counter < ours && same == own_.end());
+    const bool known = std::any_of(
+        restored_.own_dims.begin(), restored_.own_dims.end(),
+        [&](const Bytes& octets) { return equal(proto::octets_before_auth(octets), before_auth); });
+    // With our boot count, but never signed since this start nor remembered from before: an older
+    // copy of the disk came back, and that boot count was used already.
+    const bool lower =
+        dim->counter.boot_count() < status.boot_count ||
+        (dim->counter < ours && same == own_.end() && (known || signed_.contains(dim->counter)));
     report.verdict =
         lower ? rekey::OwnDimVerdict::kDeviceNewer : rekey::OwnDimVerdict::kStoredNewer;
     if (report.verdict == rekey::OwnDimVerdict::kStoredNewer) {
@@ -305,10 +311,6 @@ void AgentCore::take_own_dim(const std::optional<StoredDim>& stored, Now now) {
     } else {
       // What an earlier start of this device signed is on disk; another DIM with its boot count was
       // signed by a copy of it.
-      const bool known = std::any_of(restored_.own_dims.begin(), restored_.own_dims.end(),
-                                     [&](const Bytes& octets) {
-                                       return equal(proto::octets_before_auth(octets), before_auth);
-                                     });
       if (!restored_.own_dims.empty() && !known && same == own_.end() &&
           dim->counter.boot_count() + 1 == restored_.boot_count) {
         alarm("own-dim-unknown",

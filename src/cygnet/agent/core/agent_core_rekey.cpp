@@ -12,6 +12,11 @@ namespace cygnet::agent {
 
 namespace rekey = proto::rekey;
 
+namespace {
+// Of its own DIMs: a controller that shows one older than so many rekeys has lost its own state.
+constexpr std::size_t kSignedKept = 256;
+}  // namespace
+
 // Effects are carried out in list order; events that carrying them out causes (a negotiation that
 // fails) come after the whole list.
 void AgentCore::feed(const rekey::Event& event, Now now) {
@@ -129,6 +134,8 @@ void AgentCore::carry(const rekey::PublishGeneration& effect, Now) {
   }
   if (own.signing) return;
   own.signing = true;
+  signed_.insert(effect.counter);
+  if (signed_.size() > kSignedKept) signed_.erase(signed_.begin());
   proto::Dim dim = *own.dim;
   dim.initial_contact = effect.initial_contact;
   out_.emplace_back(SignDim{effect.counter, std::move(dim)});

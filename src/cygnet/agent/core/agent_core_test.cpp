@@ -662,6 +662,25 @@ TEST_F(Pair, WhatWasStoredBringsThePairBackWithTheNextBootCount) {
   EXPECT_EQ(b.outbound[b.peer("a")]->remote, dim.counter);
 }
 
+// Found by the simulator: an older copy of the disk came back, and with it a boot count that was
+// used already. The first DIM may be lower than what this start has drawn meanwhile.
+TEST_F(Pair, AnOwnDimOfThisBootThatThisStartNeverSignedMeansARestoredDisk) {
+  meet();
+  Restored restored;
+  restored.boot_count = proto::decode_dim(dim_a.dim)->counter.boot_count();
+  restored.table = a.core().table();
+  a.log.clear();
+  a.installed.clear();
+  a.make_core(ca, restored);
+  a.run(a.core().on_rekey_ordered(proto::rekey::RekeyCause::kCommand, a.now()));
+  a.welcome(test_settings(), dim_a);
+  EXPECT_THAT(a.alarms(), ElementsAre("own-dim-newer"));
+  ASSERT_FALSE(a.published.empty());
+  const auto dim = *proto::decode_dim(a.published.back());
+  EXPECT_EQ(dim.counter.boot_count(), restored.boot_count + 1);
+  EXPECT_TRUE(dim.initial_contact);
+}
+
 TEST_F(Pair, AnOwnDimOfTheLastBootThatIsNotOnDiskLooksLikeAClone) {
   meet();
   Restored restored;

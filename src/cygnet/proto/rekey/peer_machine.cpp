@@ -139,7 +139,7 @@ void PeerMachine::replace_state(PeerContext& ctx) {
   }
   acknowledged_.reset();
   hold_until_.reset();
-  choice_floor_ = RekeyCounter();
+  choice_floor_ = proven_floor_ = RekeyCounter();
 }
 
 // ---- answers of the backend ------------------------------------------------
@@ -350,7 +350,7 @@ void PeerMachine::lose_everything(PeerContext& ctx) {
   acknowledged_.reset();
   hold_until_.reset();
   retired_below_ = RekeyCounter();
-  choice_floor_ = RekeyCounter();
+  choice_floor_ = proven_floor_ = RekeyCounter();
   for (Remote& remote : remotes_) {
     remote.complete = false;
     remote.told.reset();
@@ -585,6 +585,7 @@ void PeerMachine::describe(StateSink& sink) const {
   sink.remote(last_accepted_);
   sink.own(retired_below_);
   sink.own(choice_floor_);
+  sink.own(proven_floor_);
   sink.last_user(last_user_);
   sink.time(hold_until_);
   sink.time(probe_at_);

@@ -133,7 +133,8 @@ class PeerMachine {
   std::optional<RekeyCounter> acknowledged_;   ///< newest own generation it acknowledged
   std::optional<RekeyCounter> last_accepted_;  ///< survives removal
   RekeyCounter retired_below_;                 ///< older own generations are not held any more
-  RekeyCounter choice_floor_;                  ///< the choice never returns below
+  RekeyCounter choice_floor_;                  ///< Start never returns below
+  RekeyCounter proven_floor_;  ///< … nor any choice: the peer has, or had, this one
   Timestamp last_user_;
   std::optional<Timestamp> hold_until_;  ///< Start waits for the mark
   std::optional<Timestamp> probe_at_;

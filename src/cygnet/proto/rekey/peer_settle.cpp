@@ -147,6 +147,16 @@ bool PeerMachine::decide(PeerContext& ctx) {
     });
   });
 
+  // "The outbound choice never returns to an older local generation", once the peer is known to
+  // have the younger: it may have dropped the older one. What Start only tries proves nothing.
+  if (choice_) {
+    const RekeyCounter chosen = choice_->local;
+    const bool live = std::find(live_.begin(), live_.end(), chosen) != live_.end();
+    if (live || (acknowledged_ && !(*acknowledged_ < chosen))) {
+      proven_floor_ = std::max(proven_floor_, chosen);
+    }
+  }
+
   DecisionFacts facts;
   facts.choice = choice_;
   facts.live = live_;
@@ -159,8 +169,7 @@ bool PeerMachine::decide(PeerContext& ctx) {
         continue;
       }
       const RekeyCounter local = pair.id.local;
-      // "The outbound choice never returns to an older local generation"
-      if (ctx.params.rules.never_back && local < choice_floor_) continue;
+      if (ctx.params.rules.never_back && local < proven_floor_) continue;
       facts.usable.push_back(local);
       const OwnGeneration* own = find_own(ctx.own, local);
       const bool accepted = own != nullptr && own->phase == GenerationPhase::kAccepted;
@@ -168,7 +177,8 @@ bool PeerMachine::decide(PeerContext& ctx) {
       // restarted after our roll-over was only ever told the newest.
       const bool better = !facts.start || !ctx.params.rules.start_oldest ||
                           (ctx.params.rules.start_acknowledged && acknowledged_ == local);
-      if (ctx.params.rules.start && accepted && !(local < retired_below_) && better) {
+      const bool back = ctx.params.rules.never_back && local < choice_floor_;
+      if (ctx.params.rules.start && accepted && !back && !(local < retired_below_) && better) {
         facts.start = local;
       }
     }
@@ -200,7 +210,8 @@ void PeerMachine::choose(PeerContext& ctx, std::optional<SaPairId> next, char ro
   choice_ = next;
   ctx.out.emplace_back(ChooseOutbound{id_, next});
   ctx.out.emplace_back(seen);
-  if (before) {
+  // A younger one that is left for an older is needed again when the peer turns out to have it.
+  if (before && !(next && next->local < before->local)) {
     if (Pair* old = find(*before)) remove_outbound(ctx, *old);
   }
   hold_until_.reset();

@@ -527,6 +527,9 @@ void RekeyCore::settle_device(PeerContext& ctx) {
       seen.what = Observed::kGenerationInstalled;
       seen.counter = own->counter;
       ctx.out.emplace_back(seen);
+      // Whether it will be stored is not known for certain any more: a DIM that replaces it is not
+      // the first with this boot count, and would be refused as one.
+      device_.initial_contact_ = false;
       ctx.out.emplace_back(PublishGeneration{own->counter, own->initial_contact});
     }
     // "The private value and nonce of a generation are erased when no SA needs them, it is not the
