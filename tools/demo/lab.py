@@ -131,6 +131,11 @@ class Lab:
             process.send(signal.SIGTERM)
         for process in reversed(self.processes):
             process.stop(timeout=5)
+            # A wrapper may have left its child behind; each process began a session of its own.
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
         for ns in reversed(self.namespaces):
             subprocess.run(["ip", "netns", "del", ns], capture_output=True)
         self.namespaces = []
