@@ -7,13 +7,13 @@
 #include <array>
 
 #include "cygnet/base/assert.h"
+#include "cygnet/base/bytes.h"
 #include "cygnet/base/secret.h"
+#include "cygnet/crypto/aead_nonce.h"
 
 namespace cygnet::crypto {
 namespace {
 
-constexpr std::size_t kSaltLength = 4;
-constexpr std::size_t kNonceLength = 12;
 constexpr std::size_t kTagLength = 16;
 
 /// The direct calls keep no state in the manager: it is a table of functions chosen for this
@@ -33,20 +33,19 @@ IMB_MGR* manager() {
   return made;
 }
 
-/// What both ciphers share: the nonce (RFC 4106, RFC 7634: salt | IV), lengths, and that nobody
-/// sees text whose tag is wrong.
+/// What both ciphers share: nonce, lengths, and that nobody sees text whose tag is wrong.
 class IpsecMbAead : public PacketCipher {
  public:
   bool seal(ByteView aad, ByteView iv, MutableByteView text, ByteView tail,
             MutableByteView icv) final {
-    if (!tail.empty() || icv.size() != kTagLength || !set_iv(iv)) return false;
+    if (!tail.empty() || icv.size() != kTagLength || !nonce_.set_iv(iv)) return false;
     run(true, aad, text, icv.data());
     return true;
   }
 
   bool open(ByteView aad, ByteView iv, MutableByteView text, ByteView tail, ByteView icv) final {
     std::array<std::uint8_t, kTagLength> tag{};
-    const bool sane = tail.empty() && icv.size() == kTagLength && set_iv(iv);
+    const bool sane = tail.empty() && icv.size() == kTagLength && nonce_.set_iv(iv);
     if (sane) run(false, aad, text, tag.data());
     if (sane && equal_constant_time(tag, icv)) return true;
     secure_zero(text.data(), text.size());
@@ -54,23 +53,20 @@ class IpsecMbAead : public PacketCipher {
   }
 
  protected:
-  explicit IpsecMbAead(ByteView salt) { std::copy(salt.begin(), salt.end(), nonce_.begin()); }
+  explicit IpsecMbAead(ByteView encr_key) : nonce_(encr_key) {}
   /// Works in place and writes kTagLength octets of tag.
   virtual void run(bool encrypt, ByteView aad, MutableByteView text, std::uint8_t* tag) = 0;
   [[nodiscard]] const std::uint8_t* nonce() const { return nonce_.data(); }
 
  private:
-  [[nodiscard]] bool set_iv(ByteView iv) {
-    if (iv.size() != kNonceLength - kSaltLength) return false;
-    std::copy(iv.begin(), iv.end(), nonce_.begin() + kSaltLength);
-    return true;
-  }
-  std::array<std::uint8_t, kNonceLength> nonce_{};
+  AeadNonce nonce_;
 };
 
 class IpsecMbGcm final : public IpsecMbAead {
  public:
-  IpsecMbGcm(ByteView key, ByteView salt) : IpsecMbAead(salt), long_key_(key.size() == 32) {
+  explicit IpsecMbGcm(ByteView encr_key)
+      : IpsecMbAead(encr_key), long_key_(AeadNonce::key_of(encr_key).size() == 32) {
+    const ByteView key = AeadNonce::key_of(encr_key);
     IMB_MGR* const m = manager();
     long_key_ ? IMB_AES256_GCM_PRE(m, key.data(), &key_) : IMB_AES128_GCM_PRE(m, key.data(), &key_);
   }
@@ -94,7 +90,8 @@ class IpsecMbGcm final : public IpsecMbAead {
 
 class IpsecMbChaCha final : public IpsecMbAead {
  public:
-  IpsecMbChaCha(ByteView key, ByteView salt) : IpsecMbAead(salt) {
+  explicit IpsecMbChaCha(ByteView encr_key) : IpsecMbAead(encr_key) {
+    const ByteView key = AeadNonce::key_of(encr_key);
     std::copy(key.begin(), key.end(), key_.begin());
   }
   ~IpsecMbChaCha() override {
@@ -129,10 +126,8 @@ bool ipsec_mb_is_usable() { return manager() != nullptr; }
 
 std::unique_ptr<PacketCipher> make_ipsec_mb_aead(const EspSuite& suite, ByteView encr_key) {
   CYGNET_ASSERT(ipsec_mb_is_usable());
-  const ByteView key = encr_key.first(encr_key.size() - kSaltLength);
-  const ByteView salt = encr_key.last(kSaltLength);
-  if (suite.encr == EncrId::kAesGcm16) return std::make_unique<IpsecMbGcm>(key, salt);
-  return std::make_unique<IpsecMbChaCha>(key, salt);
+  if (suite.encr == EncrId::kAesGcm16) return std::make_unique<IpsecMbGcm>(encr_key);
+  return std::make_unique<IpsecMbChaCha>(encr_key);
 }
 
 }  // namespace cygnet::crypto

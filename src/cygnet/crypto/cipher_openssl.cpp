@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "cygnet/base/assert.h"
+#include "cygnet/crypto/aead_nonce.h"
 #include "cygnet/crypto/hmac.h"
 #include "cygnet/crypto/openssl_ptr.h"
 
@@ -51,20 +52,14 @@ CipherCtxPtr keyed_context(const EVP_CIPHER* cipher, ByteView key, bool encrypt)
   return context;
 }
 
-constexpr std::size_t kSaltLength = 4;
-constexpr std::size_t kNonceLength = 12;
-
-/// RFC 4106, RFC 7634: nonce = salt | IV. One context serves both directions, because neither
+/// One context serves both directions, because neither
 /// cipher's key schedule depends on it; the direction is told with each packet's nonce.
 class OpensslAead final : public PacketCipher {
  public:
   OpensslAead(const EspSuite& suite, ByteView encr_key)
-      : iv_length_(suite.iv_length()), icv_length_(suite.icv_length()) {
-    const ByteView key = encr_key.first(encr_key.size() - kSaltLength);
-    const ByteView salt = encr_key.last(kSaltLength);
-    context_ = keyed_context(cipher_of(suite), key, true);
-    std::copy(salt.begin(), salt.end(), nonce_.begin());
-  }
+      : icv_length_(suite.icv_length()),
+        context_(keyed_context(cipher_of(suite), AeadNonce::key_of(encr_key), true)),
+        nonce_(encr_key) {}
 
   bool seal(ByteView aad, ByteView iv, MutableByteView text, ByteView tail,
             MutableByteView icv) override {
@@ -89,8 +84,7 @@ class OpensslAead final : public PacketCipher {
 
  private:
   bool start(ByteView aad, ByteView iv, std::size_t text_length, bool encrypt) {
-    if (iv.size() != iv_length_ || !fits_int(aad.size()) || !fits_int(text_length)) return false;
-    std::copy(iv.begin(), iv.end(), nonce_.begin() + kSaltLength);
+    if (!fits_int(aad.size()) || !fits_int(text_length) || !nonce_.set_iv(iv)) return false;
     if (EVP_CipherInit_ex2(context_.get(), nullptr, nullptr, nonce_.data(), encrypt ? 1 : 0,
                            nullptr) != 1) {
       return false;
@@ -118,10 +112,9 @@ class OpensslAead final : public PacketCipher {
     return update(text) && EVP_CipherFinal_ex(context_.get(), scratch_.data(), &written) == 1;
   }
 
-  std::size_t iv_length_;
   std::size_t icv_length_;
   CipherCtxPtr context_;
-  std::array<std::uint8_t, kNonceLength> nonce_{};
+  AeadNonce nonce_;
   std::array<std::uint8_t, 16> scratch_{};
 };
 
