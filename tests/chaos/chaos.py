@@ -15,6 +15,7 @@ import random
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import time
 
@@ -135,10 +136,9 @@ class Chaos:
             self.mesh.ctl("POST", f"/api/v1/devices/{self.random.choice(self.mesh.devices).name}/rekey", {})
         except (OSError, ValueError):
             pass
-        deadline = time.monotonic() + 1.5
-        while process.alive() and time.monotonic() < deadline:
-            time.sleep(0.005)
-        if process.alive():  # nobody could publish just now
+        try:
+            process.popen.wait(1.5)
+        except subprocess.TimeoutExpired:  # nobody could publish just now
             return self.kill_controller()
         self.crashes_between += 1
         self.outages.append(accounting.Outage(before_ns, 0))

@@ -53,6 +53,14 @@ class RekeyCoreTest : public ::testing::Test {
     ASSERT_EQ(b().outbound, pair(1, 1));
   }
 
+  /// A is on its second generation; B has not been heard on it.
+  void roll_over() {
+    step(RekeyRequired{RekeyCause::kCommand});
+    step(GenerationReady{gen(2), 0});
+    step(SaPairInstalled{kB, pair(2, 1)});
+    step(PublishAccepted{gen(2), now});
+  }
+
   RekeyCore core;
   Timestamp now = kT0;
   GenerationNames names{'a', {{kB, 'b'}}};
@@ -67,6 +75,18 @@ TEST_F(RekeyCoreTest, FirstGenerationIsDrawnPublishedAndAccepted) {
   EXPECT_EQ(step(GenerationReady{gen(1), 0}), "publish a1 [IC]\n");
   EXPECT_EQ(step(PublishAccepted{gen(1), now}), "");
   EXPECT_EQ(core.device_status().generations.size(), 1U);
+}
+
+// The first may be stored although its answer was lost; INITIAL_CONTACT on another one with the
+// same boot count would be refused for ever.
+TEST_F(RekeyCoreTest, OnlyTheFirstDimPublishedWithABootCountClaimsInitialContact) {
+  step(Start{1, 0, true});
+  EXPECT_EQ(step(GenerationReady{gen(1), 0}), "publish a1 [IC]\n");
+  step(LinkDown{});
+  step(LinkUp{});
+  EXPECT_EQ(step(OwnDimReported{}), "publish a1 [IC]\n") << "the same octets";
+  step(PublishRefused{gen(1), PublishRefusal::kRedraw, std::nullopt});
+  EXPECT_EQ(step(GenerationReady{gen(2), 0}), "publish a2\n");
 }
 
 TEST_F(RekeyCoreTest, Figure2PeerDimInstallsOnePairAndStartsOnItAfterTheMark) {
@@ -125,10 +145,7 @@ TEST_F(RekeyCoreTest, AnSaThatCarriedItsShareBeginsARekeyOnce) {
 // nothing ever became live.
 TEST_F(RekeyCoreTest, APeerThatRestartedIsMetOnTheGenerationItAcknowledged) {
   settle_first();
-  step(RekeyRequired{RekeyCause::kCommand});
-  step(GenerationReady{gen(2), 0});
-  step(SaPairInstalled{kB, pair(2, 1)});
-  step(PublishAccepted{gen(2), now});
+  roll_over();
   const SaPairId old{gen(1), gen(1, 2)};
   const SaPairId good{gen(2), gen(1, 2)};
   step(PeerDim{kB, gen(1, 2), true, now});
@@ -141,10 +158,7 @@ TEST_F(RekeyCoreTest, APeerThatRestartedIsMetOnTheGenerationItAcknowledged) {
 
 TEST_F(RekeyCoreTest, AMarkThatOvertakesTheDimOfARestartRulesOutWhatIsOlder) {
   settle_first();
-  step(RekeyRequired{RekeyCause::kCommand});
-  step(GenerationReady{gen(2), 0});
-  step(SaPairInstalled{kB, pair(2, 1)});
-  step(PublishAccepted{gen(2), now});
+  roll_over();
   step(DeliveryMark{gen(2), {kB}, 0, 0});
   step(PeerDim{kB, gen(1, 2), true, now});
   EXPECT_EQ(step(SaPairInstalled{kB, SaPairId{gen(1), gen(1, 2)}}), "rejected: unknown pair");
@@ -158,10 +172,7 @@ TEST_F(RekeyCoreTest, AMarkThatOvertakesTheDimOfARestartRulesOutWhatIsOlder) {
 // through any number of restarts.
 TEST_F(RekeyCoreTest, WhatAPeerOnceAcknowledgedOutlivesItsSecondRestart) {
   settle_first();
-  step(RekeyRequired{RekeyCause::kCommand});
-  step(GenerationReady{gen(2), 0});
-  step(SaPairInstalled{kB, pair(2, 1)});
-  step(PublishAccepted{gen(2), now});
+  roll_over();
   step(DeliveryMark{gen(2), {kB}, 0, 0});
   for (const std::uint32_t boot : {2U, 3U}) {
     step(PeerDim{kB, gen(1, boot), true, now});
@@ -174,10 +185,7 @@ TEST_F(RekeyCoreTest, WhatAPeerOnceAcknowledgedOutlivesItsSecondRestart) {
 
 TEST_F(RekeyCoreTest, StartMovesUpWhenTheMarkComesAfterTheWait) {
   settle_first();
-  step(RekeyRequired{RekeyCause::kCommand});
-  step(GenerationReady{gen(2), 0});
-  step(SaPairInstalled{kB, pair(2, 1)});
-  step(PublishAccepted{gen(2), now});
+  roll_over();
   step(PeerDim{kB, gen(1, 2), true, now});
   step(SaPairInstalled{kB, SaPairId{gen(1), gen(1, 2)}});
   step(SaPairInstalled{kB, SaPairId{gen(2), gen(1, 2)}});
