@@ -25,7 +25,7 @@ sys.path.insert(0, HERE)
 sys.path.insert(0, os.path.join(TOP, "tools", "demo"))
 
 import accounting  # noqa: E402
-from lab import Lab, LabError  # noqa: E402
+from lab import Lab, attended  # noqa: E402
 from mesh import CONTROL_PORT, Mesh  # noqa: E402
 
 SETTLE_S = 60
@@ -356,32 +356,20 @@ def parse(argv):
 
 def main(argv):
     options = parse(argv)
-    if os.geteuid() != 0:
-        print("chaos: making network namespaces needs root; run it with sudo", file=sys.stderr)
-        return 1
-
-    def ended(number, frame):
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, ended)
     chaos = Chaos(options)
-    code = 1
-    try:
-        code = chaos.run()
-    except LabError as error:
-        print(f"chaos: {error}\n{chaos.unsettled()}\nFAIL (again with --seed {options.seed})", file=sys.stderr)
+
+    def failed(error):
+        print(f"{chaos.unsettled()}\nFAIL (again with --seed {options.seed})", file=sys.stderr)
         for process in [*(d.agent for d in chaos.mesh.devices if d.agent), chaos.mesh.controller] if chaos.mesh else []:
             if process:
                 print(f"---- {process.name}\n{process.tail(12)}", file=sys.stderr)
-    except KeyboardInterrupt:
-        print("\nchaos: interrupted", file=sys.stderr)
-        code = 130
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def clean():
         chaos.keep_evidence()
         if chaos.lab:
             chaos.lab.close()
-    return code
+
+    return attended("chaos", chaos.run, failed, clean)
 
 
 if __name__ == "__main__":

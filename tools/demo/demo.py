@@ -16,7 +16,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import report as reporting
-from lab import Lab, LabError
+from lab import Lab, attended
 from mesh import CONTROL_PORT, Mesh
 from phases import Phases
 
@@ -211,36 +211,29 @@ def parse(argv):
 
 def main(argv):
     options = parse(argv)
-    if os.geteuid() != 0:
-        print("demo: making network namespaces needs root; run it with sudo", file=sys.stderr)
-        return 1
-
-    def ended(number, frame):
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, ended)
     demo = Demo(options)
-    code = 1
-    try:
+
+    def run():
         code = demo.run()
         if options.keep:
-            demo.enter()
-    except LabError as error:
-        print(f"demo: {error}", file=sys.stderr)
+            try:
+                demo.enter()
+            except KeyboardInterrupt:
+                print()
+        return code
+
+    def failed(error):
         if options.evidence and demo.lab:
             os.makedirs(options.evidence, exist_ok=True)
             for process in demo.lab.processes:
                 shutil.copy(process.log_path, options.evidence)
-    except KeyboardInterrupt:
-        print("\ndemo: interrupted", file=sys.stderr)
-        code = 130 if not options.keep else code
-    finally:
-        # A second Ctrl-C must not leave half a mesh behind.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def clean():
         if demo.lab:
             demo.lab.close()
             print("Everything the demo made has been removed.")
-    return code
+
+    return attended("demo", run, failed, clean)
 
 
 if __name__ == "__main__":

@@ -12,12 +12,41 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 
 
 class LabError(Exception):
     """Something a reader can act on; its text is shown without a traceback."""
+
+
+def attended(name, run, failed, clean):
+    """run() as the whole of a program that makes a lab; the program's exit code.
+
+    Whatever ends it (SIGTERM and Ctrl-C too), clean() runs, and nothing interrupts that: half a mesh
+    must not stay behind. failed(error) adds what is known when a LabError ended it.
+    """
+    if os.geteuid() != 0:
+        print(f"{name}: making network namespaces needs root; run it with sudo", file=sys.stderr)
+        return 1
+
+    def ended(number, frame):
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, ended)
+    try:
+        return run()
+    except LabError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        failed(error)
+        return 1
+    except KeyboardInterrupt:
+        print(f"\n{name}: interrupted", file=sys.stderr)
+        return 130
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        clean()
 
 
 class Process:
