@@ -43,7 +43,8 @@ Result<Routes> Routes::open(const RoutingConfig& config) {
   return Routes(std::move(netlink), config);
 }
 
-Status Routes::set_up(const std::string& tun_name, std::uint32_t mtu, std::uint32_t queue) {
+Status Routes::set_up(const std::string& tun_name, std::uint32_t mtu, std::uint32_t queue,
+                      std::uint32_t segments) {
   tun_name_ = tun_name;
   tun_index_ = if_nametoindex(tun_name.c_str());
   CYGNET_CHECK_OK(add_rules());
@@ -52,6 +53,13 @@ Status Routes::set_up(const std::string& tun_name, std::uint32_t mtu, std::uint3
   link.put_u32(IFLA_MTU, mtu);
   link.put_u32(IFLA_TXQLEN, queue);
   CYGNET_CHECK_OK(netlink_.request(link, "set MTU and queue of " + tun_name));
+  if (segments != 0) {
+    NetlinkRequest limit(RTM_NEWLINK, 0, sizeof(ifinfomsg));
+    limit.header<ifinfomsg>().ifi_index = static_cast<int>(tun_index_);
+    limit.put_u32(IFLA_GSO_MAX_SEGS, segments);
+    // A kernel that does not listen costs a second datagram now and then, and no packet.
+    static_cast<void>(netlink_.ask(limit));
+  }
   // A link-local address has no use between routed peers, and its chatter would reach them.
   NetlinkRequest quiet(RTM_NEWLINK, 0, sizeof(ifinfomsg));
   quiet.header<ifinfomsg>().ifi_index = static_cast<int>(tun_index_);

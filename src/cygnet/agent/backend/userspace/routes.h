@@ -24,8 +24,10 @@ class Routes {
 
   /// The rules that make our table apply to every packet without our mark.
   [[nodiscard]] Status add_rules();
-  /// The rules; then MTU, queue, no link-local address, up.
-  [[nodiscard]] Status set_up(const std::string& tun_name, std::uint32_t mtu, std::uint32_t queue);
+  /// The rules; then MTU, queue, no link-local address, up. The kernel is asked to join at most
+  /// `segments` packets into one large one for the device (0: as it likes).
+  [[nodiscard]] Status set_up(const std::string& tun_name, std::uint32_t mtu, std::uint32_t queue,
+                              std::uint32_t segments);
   /// A /128 on the tunnel device. @retval kErrNoIpv6
   [[nodiscard]] Status add_address(const IpAddress& address);
   [[nodiscard]] Status remove_address(const IpAddress& address);

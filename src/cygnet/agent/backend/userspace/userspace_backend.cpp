@@ -66,6 +66,14 @@ void note_fallbacks(const UserspaceConfig& config, const Tun& tun, const UdpSock
   }
 }
 
+/// How many full packets fit one datagram of the outer socket when sealed. A large packet of more
+/// would cost a second datagram for the rest: as much work in the kernel as for the first.
+std::uint32_t segments_of(std::uint32_t mtu) {
+  constexpr std::size_t kOverhead = esp::kMaxHeaderLength + esp::kMaxTailLength;
+  return static_cast<std::uint32_t>(
+      std::clamp<std::size_t>(kMaxDatagram / (mtu + kOverhead), 1, kMaxSegments));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<UserspaceBackend>> UserspaceBackend::create(UserspaceConfig config,
@@ -97,7 +105,8 @@ Result<std::unique_ptr<UserspaceBackend>> UserspaceBackend::create(UserspaceConf
   }
   note_fallbacks(config, tun, *(sockets[0] != nullptr ? sockets[0] : sockets[1]), notes);
   CYGNET_TRY(Routes routes, Routes::open(config.routing));
-  CYGNET_CHECK_OK(routes.set_up(tun.name(), config.inner_mtu, config.tun_queue));
+  CYGNET_CHECK_OK(routes.set_up(tun.name(), config.inner_mtu, config.tun_queue,
+                                config.offload ? segments_of(config.inner_mtu) : 0));
   config.tun_name = tun.name();
   std::unique_ptr<UserspaceBackend> backend(
       new UserspaceBackend(std::move(config), events, std::move(post), random, std::move(routes)));
