@@ -31,6 +31,8 @@ struct UserspaceConfig {
   bool copy_dscp = false;                   ///< inner DSCP on the outer header (tells flows apart)
   bool clamp_mss = true;
   bool offload = true;  ///< hand 64 KB at a time to and from the kernel, where it can
+  /// How long the thread looks for more after work before it sleeps; zero: not at all.
+  Duration spin = std::chrono::microseconds(20);
   Duration keepalive = std::chrono::seconds(20);  ///< RFC 3948 section 4; zero: none
   RoutingConfig routing;
   /// Builds with CYGNET_INSECURE_KEY_EXPORT only: append traffic keys to this file.

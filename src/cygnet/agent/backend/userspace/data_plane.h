@@ -9,9 +9,12 @@
 /// start, stop and post are for the control thread; everything under "Commands" runs inside a
 /// posted command only.
 
+#include <sys/epoll.h>
+
 #include <array>
 #include <functional>
 #include <memory>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -75,6 +78,7 @@ class DataPlane {
   void watch(int fd, Source source);
   void update_interest();
   [[nodiscard]] int wait_timeout() const;
+  [[nodiscard]] int wait(std::span<epoll_event> events);
   void erase_if_empty(Peer& peer, proto::SaPairId pair);
 
   Mailbox mailbox_;
@@ -90,6 +94,7 @@ class DataPlane {
   bool tun_watched_ = false;
   std::array<bool, 2> writable_watched_{};
   Timestamp next_tick_{};
+  Timestamp spin_until_{};
   Timestamp next_keepalive_{};
   std::thread thread_;
 };

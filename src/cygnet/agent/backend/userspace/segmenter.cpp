@@ -47,7 +47,8 @@ void Segmenter::write(std::size_t i, std::uint8_t* out) const {
   const std::size_t total = length(i);
   const std::size_t offset = i * segment_;
   std::memcpy(out, packet_.data(), headers_);
-  std::memcpy(out + headers_, packet_.data() + headers_ + offset, payload(i));
+  const std::uint64_t payload_sum =
+      checksum_copy(0, packet_.subspan(headers_ + offset, payload(i)), out + headers_);
   fix_ip(i, total, out);
   std::uint8_t* const transport = out + ip_header_;
   const std::size_t transport_length = total - ip_header_;
@@ -70,7 +71,8 @@ void Segmenter::write(std::size_t i, std::uint8_t* out) const {
   const std::uint8_t protocol = tcp_ ? kProtocolTcp : kProtocolUdp;
   const std::uint64_t pseudo = v6_ ? ipv6_pseudo_sum(out + 8, out + 24, sum_length, protocol)
                                    : ipv4_pseudo_sum(out + 12, out + 16, sum_length, protocol);
-  std::uint16_t sum = checksum_finish(checksum_add(pseudo, {transport, transport_length}));
+  std::uint16_t sum = checksum_finish(
+      checksum_add(pseudo + payload_sum, {transport, transport_length - payload(i)}));
   // A UDP checksum of zero would mean "none" (RFC 768).
   if (!tcp_ && sum == 0) sum = 0xffff;
   store_be16(checksum, sum);
