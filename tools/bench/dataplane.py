@@ -26,6 +26,9 @@ ROWS = (("TCP, 1 flow", ("tcp_1", "gbit_s"), "Gbit/s"), ("TCP, 4 flows", ("tcp_4
         ("UDP, 1400 octets, at most 0.5 % lost", ("udp_1372", "gbit_s"), "Gbit/s"),
         ("UDP, 64 octets, at most 0.5 % lost", ("udp_64", "pps"), "packets/s"),
         ("CPU, TCP, 1 flow", ("tcp_1", "cpu_s_per_gbit"), "s/Gbit, both ends"),
+        ("Worst second below the median, rekeying", ("rekeyed", "worst_second"), "share"),
+        ("  the same without rekeys", ("rekeyed", "worst_second_calm"), "share"),
+        ("  packets lost by it", ("rekeyed", "lost"), "packets"),
         ("Round trip, idle", ("round_trip", "median_us"), "µs"), ("Resident, both ends", ("memory", "kib"), "KiB"))
 
 
@@ -64,6 +67,8 @@ def one_round(tunnel, ends, only):
     take("tcp_1_wire", cut_on_the_wire)
     take("udp_1372", lambda: ends.udp(1372, 50000))
     take("udp_64", lambda: ends.udp(64, 50000))
+    if hasattr(tunnel, "rekey"):
+        take("rekeyed", ends.rekeyed)
     take("memory", lambda: {"kib": ends.memory_kib()})
     return out
 

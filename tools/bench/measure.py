@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measurements between a tunnel's two ends. Each returns numbers of one run; medians are the caller's."""
+import concurrent.futures
 import json
 import os
 import re
 import statistics
 import time
+
+from lab import LabError
 
 LOSS_MAX = 0.005
 TICK = os.sysconf("SC_CLK_TCK")
@@ -45,6 +48,31 @@ class Ends:
         gbit = end["sum_received"]["bits_per_second"] / 1e9
         # The omitted second costs as much as the others.
         return {"gbit_s": gbit, "cpu_s_per_gbit": cpu / (gbit * (self.seconds + 1)) if self.tunnel.pids else 0.0}
+
+    def rekeyed(self, times=4):
+        """TCP at full speed while both ends rekey again and again: how deep the worst second is below
+        the median one, beside the same without rekeys, and what was lost."""
+        def worst(end):
+            seconds = [i["sum"]["bits_per_second"] for i in end[1:]]
+            return 1 - min(seconds) / statistics.median(seconds)
+
+        duration = 2 * times + 2
+        calm = worst(self.intervals(duration))
+        lost, before = self.tunnel.lost(), self.tunnel.generations()
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            running = pool.submit(self.intervals, duration)
+            for _ in range(times):
+                time.sleep(2)
+                self.tunnel.rekey()
+            busy = worst(running.result())
+        if any(a == b for a, b in zip(before, self.tunnel.generations())):
+            raise LabError("an end did not rekey")
+        return {"worst_second": busy, "worst_second_calm": calm, "lost": self.tunnel.lost() - lost, "rekeys": times}
+
+    def intervals(self, seconds):
+        done = self.lab.run(["ip", "netns", "exec", self.tunnel.client, "iperf3", "-J", "-i", "1", "-c",
+                             self.tunnel.address, "-t", str(seconds)])
+        return json.loads(done.stdout)["intervals"]
 
     def udp(self, octets, start_pps):
         """Highest rate with at most LOSS_MAX lost: upwards by half until it is too much, then halving the gap."""

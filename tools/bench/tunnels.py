@@ -95,8 +95,21 @@ class Cygnet(Tunnel):
             mesh.join(device)
             mesh.start_agent(device)
         self.lab.wait("the pair to come up", mesh.settled, 30, watch=[d.agent for d in mesh.devices])
+        self.mesh = mesh
         self.pids = [d.agent.pid for d in mesh.devices]
         self.address = mesh.devices[1].inner4
+
+    def rekey(self):
+        """Both ends at once; returns when both are on their newest keys."""
+        self.mesh.ctl("POST", "/api/v1/rekey", {})
+        self.lab.wait("the rekey", self.mesh.newest_on_newest, 30, every=0.3)
+
+    def generations(self):
+        return [self.mesh.agent_status(d)["generation"]["counter"] for d in self.mesh.devices]
+
+    def lost(self):
+        """Packets lost anywhere in the two data planes, whatever the reason."""
+        return sum(self.mesh.drops().values())
 
     def version(self):
         return self.lab.run([os.path.join(self.bin, "cygnet"), "--version"]).stdout.split()[-1]
