@@ -137,6 +137,8 @@ class BackendEvents {
   /// A datagram with the non-ESP marker on the ESP socket (answers of the discovery responder);
   /// `payload` begins behind the marker. Rate-limited.
   virtual void on_control_datagram(const UdpEndpoint& source, Bytes payload) = 0;
+  /// SAs went that nobody of us removed (flushed by hand): what they sent is not known any more.
+  virtual void on_states_lost(const Error& error) { static_cast<void>(error); }
   /// The data plane cannot go on (its tunnel device was deleted under it): the agent should stop
   /// and be started again. Fail-closed routes are in force meanwhile.
   virtual void on_fault(const Error& error) { static_cast<void>(error); }

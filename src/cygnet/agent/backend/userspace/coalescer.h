@@ -18,9 +18,9 @@
 #include <optional>
 #include <span>
 
-#include "cygnet/agent/backend/userspace/gso.h"
+#include "cygnet/agent/backend/common/gso.h"
+#include "cygnet/agent/backend/common/tun.h"
 #include "cygnet/agent/backend/userspace/inner_packet.h"
-#include "cygnet/agent/backend/userspace/tun.h"
 #include "cygnet/base/bytes.h"
 
 namespace cygnet::agent::userspace {

@@ -7,20 +7,10 @@
 #include <cstdint>
 #include <string>
 
+#include "cygnet/agent/backend/common/routing_config.h"
 #include "cygnet/base/time.h"
 
 namespace cygnet::agent::userspace {
-
-/// Where the kernel is told what goes through the tunnel. Two agents in one network namespace need
-/// different tables, priorities and marks.
-struct RoutingConfig {
-  std::uint32_t table = 17235;
-  std::uint8_t protocol = 67;  ///< rtproto of our routes and rules: how we know them again
-  std::uint32_t rule_priority = 17235;
-  std::uint32_t fwmark = 0x4379;  ///< of the agent's own sockets, which bypass the table
-  /// Take a prefix even though the main table routes it elsewhere.
-  bool override_conflicts = false;
-};
 
 struct UserspaceConfig {
   std::string tun_name = "cygnet0";

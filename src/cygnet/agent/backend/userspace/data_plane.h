@@ -18,8 +18,8 @@
 #include <thread>
 #include <vector>
 
+#include "cygnet/agent/backend/common/mailbox.h"
 #include "cygnet/agent/backend/userspace/inbound_path.h"
-#include "cygnet/agent/backend/userspace/mailbox.h"
 #include "cygnet/agent/backend/userspace/outbound_path.h"
 #include "cygnet/agent/backend/userspace/plane_state.h"
 

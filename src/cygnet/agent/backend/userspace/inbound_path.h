@@ -5,10 +5,10 @@
 /// update, padding, inner source and destination, deliver (RFC 4303 section 3.4, RFC 4301 section
 /// 5.2). Every packet that ends on the way is counted under one name. Data-plane thread only.
 
+#include "cygnet/agent/backend/common/udp_socket.h"
 #include "cygnet/agent/backend/userspace/coalescer.h"
 #include "cygnet/agent/backend/userspace/outbound_path.h"
 #include "cygnet/agent/backend/userspace/plane_state.h"
-#include "cygnet/agent/backend/userspace/udp_socket.h"
 
 namespace cygnet::agent::userspace {
 

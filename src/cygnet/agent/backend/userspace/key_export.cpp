@@ -8,7 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "cygnet/agent/backend/userspace/fd.h"
+#include "cygnet/agent/backend/common/fd.h"
 #endif
 
 namespace cygnet::agent::userspace {

@@ -12,11 +12,11 @@
 #include <vector>
 
 #include "cygnet/agent/backend/api/backend.h"
+#include "cygnet/agent/backend/common/outer_address.h"
+#include "cygnet/agent/backend/common/rate_gate.h"
 #include "cygnet/agent/backend/userspace/hold_queue.h"
 #include "cygnet/agent/backend/userspace/inner_check.h"
-#include "cygnet/agent/backend/userspace/outer_address.h"
 #include "cygnet/agent/backend/userspace/prefix_table.h"
-#include "cygnet/agent/backend/userspace/rate_gate.h"
 #include "cygnet/agent/backend/userspace/sa.h"
 
 namespace cygnet::agent::userspace {

@@ -4,13 +4,13 @@
 /// What the inbound and the outbound path of one data-plane thread share. Everything here belongs
 /// to that thread.
 
+#include "cygnet/agent/backend/common/reporter.h"
+#include "cygnet/agent/backend/common/tun.h"
+#include "cygnet/agent/backend/common/unknown_spis.h"
 #include "cygnet/agent/backend/userspace/config.h"
 #include "cygnet/agent/backend/userspace/peer_table.h"
-#include "cygnet/agent/backend/userspace/reporter.h"
 #include "cygnet/agent/backend/userspace/sad.h"
 #include "cygnet/agent/backend/userspace/sender.h"
-#include "cygnet/agent/backend/userspace/tun.h"
-#include "cygnet/agent/backend/userspace/unknown_spis.h"
 #include "cygnet/base/time.h"
 #include "cygnet/esp/drop.h"
 

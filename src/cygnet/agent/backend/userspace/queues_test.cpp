@@ -5,12 +5,12 @@
 
 #include <thread>
 
-#include "cygnet/agent/backend/userspace/buffer_pool.h"
+#include "cygnet/agent/backend/common/buffer_pool.h"
+#include "cygnet/agent/backend/common/mailbox.h"
+#include "cygnet/agent/backend/common/rate_gate.h"
+#include "cygnet/agent/backend/common/unknown_spis.h"
 #include "cygnet/agent/backend/userspace/hold_queue.h"
 #include "cygnet/agent/backend/userspace/key_export.h"
-#include "cygnet/agent/backend/userspace/mailbox.h"
-#include "cygnet/agent/backend/userspace/rate_gate.h"
-#include "cygnet/agent/backend/userspace/unknown_spis.h"
 
 namespace cygnet::agent::userspace {
 namespace {

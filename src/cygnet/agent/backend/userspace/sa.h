@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "cygnet/agent/backend/api/backend.h"
+#include "cygnet/agent/backend/common/rate_gate.h"
 #include "cygnet/agent/backend/userspace/iv_source.h"
-#include "cygnet/agent/backend/userspace/rate_gate.h"
 #include "cygnet/base/result.h"
 #include "cygnet/crypto/cipher.h"
 #include "cygnet/crypto/random.h"

@@ -9,7 +9,7 @@
 #include <cstddef>
 #include <optional>
 
-#include "cygnet/agent/backend/userspace/gso.h"
+#include "cygnet/agent/backend/common/gso.h"
 #include "cygnet/agent/backend/userspace/inner_packet.h"
 #include "cygnet/base/bytes.h"
 

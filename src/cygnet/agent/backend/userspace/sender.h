@@ -10,9 +10,9 @@
 #include <optional>
 #include <vector>
 
-#include "cygnet/agent/backend/userspace/buffer_pool.h"
-#include "cygnet/agent/backend/userspace/outer_address.h"
-#include "cygnet/agent/backend/userspace/udp_socket.h"
+#include "cygnet/agent/backend/common/buffer_pool.h"
+#include "cygnet/agent/backend/common/outer_address.h"
+#include "cygnet/agent/backend/common/udp_socket.h"
 #include "cygnet/proto/ids/ids.h"
 
 namespace cygnet::agent::userspace {

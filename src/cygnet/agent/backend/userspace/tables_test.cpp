@@ -8,8 +8,8 @@
 #include <set>
 
 #include "cygnet/agent/backend/api/ip_text.h"
+#include "cygnet/agent/backend/common/prefix_claims.h"
 #include "cygnet/agent/backend/userspace/peer_table.h"
-#include "cygnet/agent/backend/userspace/prefix_claims.h"
 #include "cygnet/agent/backend/userspace/prefix_table.h"
 #include "cygnet/agent/backend/userspace/sad.h"
 #include "cygnet/esp/test_suites.h"

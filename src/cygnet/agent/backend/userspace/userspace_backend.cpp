@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cygnet/agent/backend/userspace/userspace_backend.h"
 
-#include <algorithm>
 #include <utility>
 
-#include "cygnet/agent/backend/api/ip_text.h"
 #include "cygnet/agent/backend/userspace/key_export.h"
 
 namespace cygnet::agent::userspace {
@@ -12,43 +10,6 @@ namespace {
 
 constexpr std::uint32_t kMinMtu = 1280;  // IPv6, and the protocol's floor
 constexpr std::uint32_t kMaxMtu = 65535;
-// docs/protocol.md section 2: the mesh id fills the first 64 bits of every mesh address.
-constexpr std::uint8_t kMeshPrefixLength = 64;
-
-/// Collects the refusals of several prefixes into one error that names them all.
-class Refusals {
- public:
-  void add(Error error) {
-    if (!first_) {
-      first_ = std::move(error);
-    } else {
-      first_->message += "; " + error.message;
-    }
-  }
-  [[nodiscard]] Status status(const std::string& where) && {
-    if (!first_) return {};
-    first_->where = where;
-    return fail(std::move(*first_));
-  }
-
- private:
-  std::optional<Error> first_;
-};
-
-bool never_routed(const IpPrefix& prefix) {
-  const auto& o = prefix.address.octets;
-  if (prefix.length == 0) return false;
-  if (!prefix.address.is_v6) return o[0] == 127 || o[0] >= 224 || (o[0] == 169 && o[1] == 254);
-  const bool loopback =
-      prefix.length == 128 && masked({prefix.address, 127}).address == IpAddress{true, {}};
-  return o[0] == 0xff || (o[0] == 0xfe && (o[1] & 0xc0) == 0x80) || loopback;
-}
-
-std::vector<IpPrefix> unique(std::vector<IpPrefix> prefixes) {
-  std::sort(prefixes.begin(), prefixes.end());
-  prefixes.erase(std::unique(prefixes.begin(), prefixes.end()), prefixes.end());
-  return prefixes;
-}
 
 /// What this kernel lacks of what makes the data plane fast.
 void note_fallbacks(const UserspaceConfig& config, const Tun& tun, const UdpSocket& socket,
@@ -142,159 +103,33 @@ Features UserspaceBackend::features() const {
   return features;
 }
 
-IpPrefix UserspaceBackend::mesh_prefix() const {
-  return masked({mesh_address_.value_or(IpAddress{true, {}}), kMeshPrefixLength});
-}
-
-bool UserspaceBackend::covered(const IpPrefix& prefix) const {
-  return mesh_address_ && prefix.length == 128 && contains(mesh_prefix(), prefix.address);
-}
-
-Status UserspaceBackend::set_mesh_address(const IpAddress& address) {
-  if (mesh_address_ == address) return {};
-  if (mesh_address_) {
-    const IpPrefix old{*mesh_address_, address_bits(*mesh_address_)};
-    CYGNET_CHECK_OK(routes_.remove_address(*mesh_address_));
-    plane_->post([old](DataPlane& plane) { plane.take_prefix(old); });
-    if (!contains(mesh_prefix(), address)) {
-      CYGNET_CHECK_OK(routes_.unroute(mesh_prefix()));
-      CYGNET_CHECK_OK(routes_.unblock(mesh_prefix()));
-    }
-  }
-  mesh_address_ = address;
-  plane_->post([address](DataPlane& plane) {
-    plane.set_self(address);
-    plane.own_prefix({address, address_bits(address)});
-  });
-  CYGNET_CHECK_OK(routes_.add_address(address));
-  // One pair of routes for the whole mesh; which address is whose the data plane knows.
-  CYGNET_CHECK_OK(routes_.block(mesh_prefix()));
-  return routes_.route(mesh_prefix(), address);
-}
-
-Status UserspaceBackend::set_self(const SelfConfig& self) {
-  if (!self.mesh_address.is_v6) {
-    return fail(kErrPrefixInvalid, "the mesh address is not IPv6", to_string(self.mesh_address));
-  }
-  Refusals refusals;
-  if (auto status = set_mesh_address(self.mesh_address); !status) {
-    refusals.add(std::move(status).error());
-  }
-  std::set<IpPrefix> wanted;
-  for (const IpPrefix& prefix : self.prefixes) wanted.insert(masked(prefix));
-  for (const IpPrefix& prefix : own_) {
-    if (wanted.contains(prefix)) continue;
-    plane_->post([prefix](DataPlane& plane) { plane.take_prefix(prefix); });
-    if (auto status = routes_.unexempt(prefix); !status) refusals.add(std::move(status).error());
-  }
-  for (const IpPrefix& prefix : wanted) {
-    if (own_.contains(prefix)) continue;
-    if (claims_.claimed(prefix)) {
-      refusals.add(Error{kErrPrefixOwn,
-                         to_string(prefix) + " belongs to a peer",
-                         {},
-                         "take it from the peer first"});
-      continue;
-    }
-    plane_->post([prefix](DataPlane& plane) { plane.own_prefix(prefix); });
-    if (auto status = routes_.exempt(prefix); !status) refusals.add(std::move(status).error());
-  }
-  std::erase_if(wanted, [&](const IpPrefix& prefix) { return claims_.claimed(prefix); });
-  own_ = std::move(wanted);
-  return std::move(refusals).status("own prefixes");
-}
-
-Status UserspaceBackend::judge(const IpPrefix& prefix) {
-  if (prefix.length > address_bits(prefix.address) || masked(prefix) != prefix ||
-      never_routed(prefix)) {
-    return fail(kErrPrefixInvalid, to_string(prefix) + " cannot be routed to a peer", {},
-                "correct the prefix in the policy");
-  }
-  if (own_.contains(prefix)) {
-    return fail(kErrPrefixOwn, to_string(prefix) + " is this device's own", {},
-                "give the prefix to one device only");
-  }
-  // What is claimed already was judged, and our own routes must not be taken for another's.
-  if (config_.routing.override_conflicts || claims_.claimed(prefix)) return {};
-  CYGNET_TRY(const std::string conflict, routes_.conflict(prefix));
-  if (conflict.empty()) return {};
-  return fail(kErrRouteConflict,
-              to_string(prefix) + " has a route that is not Cygnet's (" + conflict + ")", {},
-              "remove that route, or set routing.override_conflicts");
-}
-
-std::optional<IpAddress> UserspaceBackend::source_for(const IpPrefix& prefix) {
-  const bool v6 = prefix.address.is_v6;
-  const auto local = routes_.local_address({own_.begin(), own_.end()}, v6);
-  if (local && *local) return *local;
-  return v6 ? mesh_address_ : std::nullopt;
-}
-
-Status UserspaceBackend::apply(const PrefixClaims::Change& change, bool keep_fail_closed) {
-  Refusals refusals;
-  const auto note = [&](Status status) {
-    if (!status) refusals.add(std::move(status).error());
-  };
-  for (const IpPrefix& prefix : change.freed) {
-    if (!covered(prefix)) note(routes_.unroute(prefix));
-    plane_->post([prefix](DataPlane& plane) { plane.take_prefix(prefix); });
-    if (!covered(prefix) && !keep_fail_closed) note(routes_.unblock(prefix));
-  }
-  for (const auto& given : change.given) {
-    // What policy protects never leaves in clear: the fail-closed route comes first.
-    if (given.fresh && !covered(given.prefix)) note(routes_.block(given.prefix));
-    plane_->post([prefix = given.prefix, peer = given.peer](DataPlane& plane) {
-      plane.give_prefix(prefix, peer);
-    });
-    if (given.fresh && !covered(given.prefix)) {
-      note(routes_.route(given.prefix, source_for(given.prefix)));
-    }
-  }
-  for (const auto& waiting : change.waiting) {
-    refusals.add(Error{kErrPrefixTaken,
-                       to_string(waiting.prefix) + " is " + names_[waiting.holder] + "'s",
-                       {},
-                       "give the prefix to one device only"});
-  }
-  return std::move(refusals).status("");
-}
+Status UserspaceBackend::set_self(const SelfConfig& self) { return router_.set_self(self); }
 
 Status UserspaceBackend::set_peer(const PeerConfig& peer) {
-  Refusals refusals;
-  names_[peer.peer] = peer.name;
-  std::vector<IpPrefix> wanted;
-  for (const IpPrefix& prefix : unique(peer.prefixes)) {
-    if (auto status = judge(prefix); status) {
-      wanted.push_back(prefix);
-    } else {
-      refusals.add(std::move(status).error());
-    }
-  }
-  wanted.push_back({peer.mesh_address, address_bits(peer.mesh_address)});
   plane_->post([id = peer.peer, name = peer.name, mesh = peer.mesh_address,
                 endpoints = peer.endpoints](DataPlane& plane) {
     plane.set_peer(id, name, mesh, endpoints);
   });
-  if (auto status = apply(claims_.update(peer.peer, unique(wanted)), false); !status) {
-    refusals.add(std::move(status).error());
-  }
-  return std::move(refusals).status("peer " + peer.name);
+  return router_.set_peer(peer);
 }
 
 void UserspaceBackend::remove_peer(proto::PeerId peer, bool keep_fail_closed) {
-  // A route that cannot be removed leads to a device that drops the packet: nothing leaks.
-  static_cast<void>(apply(claims_.update(peer, {}), keep_fail_closed));
-  names_.erase(peer);
+  router_.remove_peer(peer, keep_fail_closed);
   plane_->post([peer](DataPlane& plane) { plane.remove_peer(peer); });
 }
 
-Status UserspaceBackend::drop_unclaimed_fail_closed() {
-  CYGNET_TRY(const std::vector<IpPrefix> blocked, routes_.blocked());
-  for (const IpPrefix& prefix : blocked) {
-    if (claims_.claimed(prefix) || (mesh_address_ && prefix == mesh_prefix())) continue;
-    CYGNET_CHECK_OK(routes_.unblock(prefix));
-  }
-  return {};
+// What the router decides, for the data plane.
+void UserspaceBackend::set_mesh_address(const IpAddress& address) {
+  plane_->post([address](DataPlane& plane) { plane.set_self(address); });
+}
+void UserspaceBackend::own_prefix(const IpPrefix& prefix) {
+  plane_->post([prefix](DataPlane& plane) { plane.own_prefix(prefix); });
+}
+void UserspaceBackend::give_prefix(const IpPrefix& prefix, proto::PeerId peer) {
+  plane_->post([prefix, peer](DataPlane& plane) { plane.give_prefix(prefix, peer); });
+}
+void UserspaceBackend::take_prefix(const IpPrefix& prefix, bool) {
+  plane_->post([prefix](DataPlane& plane) { plane.take_prefix(prefix); });
 }
 
 void UserspaceBackend::install(SaPairSpec spec) {
@@ -344,7 +179,7 @@ void UserspaceBackend::query_counters(std::function<void(std::vector<PairCounter
   });
 }
 void UserspaceBackend::query_drops(std::function<void(std::vector<DropCounter>)> done) {
-  const std::uint64_t tun_queue = routes_.tun_dropped();
+  const std::uint64_t tun_queue = router_.routes().tun_dropped();
   plane_->post([this, tun_queue, done = std::move(done)](DataPlane& plane) {
     std::vector<DropCounter> rows = plane.drops();
     rows[static_cast<std::size_t>(esp::EspDrop::kTunQueue)].count += tun_queue;
@@ -363,7 +198,7 @@ void UserspaceBackend::shut_down(bool open) {
   plane_->stop();
   // The device goes with the plane, its routes with the device; the fail-closed ones stay.
   plane_.reset();
-  if (open) static_cast<void>(routes_.remove_everything());
+  if (open) static_cast<void>(router_.routes().remove_everything());
 }
 
 }  // namespace cygnet::agent::userspace

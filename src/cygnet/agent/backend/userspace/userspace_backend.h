@@ -5,29 +5,22 @@
 /// any container or VM with /dev/net/tun and CAP_NET_ADMIN; needs no kernel module. Methods are for
 /// the control thread, like every SadBackend's.
 
-#include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "cygnet/agent/backend/api/backend.h"
+#include "cygnet/agent/backend/common/prefix_router.h"
+#include "cygnet/agent/backend/common/reporter.h"
 #include "cygnet/agent/backend/userspace/config.h"
 #include "cygnet/agent/backend/userspace/data_plane.h"
-#include "cygnet/agent/backend/userspace/prefix_claims.h"
-#include "cygnet/agent/backend/userspace/reporter.h"
-#include "cygnet/agent/backend/userspace/routes.h"
 #include "cygnet/crypto/random.h"
 
 namespace cygnet::agent::userspace {
 
-inline constexpr ErrorCode kErrRouteConflict{"route-conflict"};
-inline constexpr ErrorCode kErrPrefixTaken{"prefix-taken"};
-inline constexpr ErrorCode kErrPrefixOwn{"prefix-own"};
-inline constexpr ErrorCode kErrPrefixInvalid{"prefix-invalid"};
 inline constexpr ErrorCode kErrMtu{"mtu"};
 
-class UserspaceBackend final : public SadBackend {
+class UserspaceBackend final : public SadBackend, private PrefixSink {
  public:
   /// Opens the device and the sockets in the calling thread's network namespace and starts the data
   /// plane. `events` outlives the backend.
@@ -46,7 +39,7 @@ class UserspaceBackend final : public SadBackend {
 
   /// Removes fail-closed routes of earlier runs for prefixes that no peer has now. Call when every
   /// peer has been set.
-  [[nodiscard]] Status drop_unclaimed_fail_closed();
+  [[nodiscard]] Status drop_unclaimed_fail_closed() { return router_.drop_unclaimed(); }
 
   [[nodiscard]] Features features() const override;
   [[nodiscard]] Status set_self(const SelfConfig& self) override;
@@ -70,26 +63,18 @@ class UserspaceBackend final : public SadBackend {
       : config_(std::move(config)),
         random_(random),
         reporter_(events, std::move(post)),
-        routes_(std::move(routes)) {}
+        router_(std::move(routes), config_.routing, *this) {}
 
-  [[nodiscard]] Status judge(const IpPrefix& prefix);
-  [[nodiscard]] std::optional<IpAddress> source_for(const IpPrefix& prefix);
-  /// True when the route of the whole mesh covers it, so that it needs none of its own.
-  [[nodiscard]] bool covered(const IpPrefix& prefix) const;
-  [[nodiscard]] Status set_mesh_address(const IpAddress& address);
-  /// Tells the kernel and the data plane what a change of claims means.
-  [[nodiscard]] Status apply(const PrefixClaims::Change& change, bool keep_fail_closed);
-  [[nodiscard]] IpPrefix mesh_prefix() const;
+  void set_mesh_address(const IpAddress& address) override;
+  void own_prefix(const IpPrefix& prefix) override;
+  void give_prefix(const IpPrefix& prefix, proto::PeerId peer) override;
+  void take_prefix(const IpPrefix& prefix, bool fail_closed) override;
 
   UserspaceConfig config_;
   crypto::Random& random_;
   Reporter reporter_;
-  Routes routes_;
+  PrefixRouter router_;
   std::vector<std::string> notes_;
-  std::optional<IpAddress> mesh_address_;
-  std::set<IpPrefix> own_;
-  PrefixClaims claims_;
-  std::map<proto::PeerId, std::string> names_;
   std::unique_ptr<DataPlane> plane_;  ///< null after shut_down
 };
 

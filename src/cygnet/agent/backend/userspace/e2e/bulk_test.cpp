@@ -10,8 +10,8 @@
 #include <cstring>
 #include <thread>
 
+#include "cygnet/agent/backend/common/outer_address.h"
 #include "cygnet/agent/backend/userspace/e2e/two_devices.h"
-#include "cygnet/agent/backend/userspace/outer_address.h"
 
 namespace cygnet::agent::userspace::e2e {
 namespace {

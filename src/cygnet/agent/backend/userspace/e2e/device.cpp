@@ -47,12 +47,19 @@ void ControlThread::run() {
   }
 }
 
-Device::Device(const Namespace& ns, UserspaceConfig config) : namespace_(ns) {
+Device::Device(const Namespace& ns, UserspaceConfig config)
+    : Device(ns,
+             [&](BackendEvents& events, PostToControl post) -> Result<std::unique_ptr<SadBackend>> {
+               CYGNET_TRY(std::unique_ptr<SadBackend> backend,
+                          UserspaceBackend::create(std::move(config), events, std::move(post)));
+               return backend;
+             }) {}
+
+Device::Device(const Namespace& ns, const Make& make) : namespace_(ns) {
   control_.call([&] {
     namespace_.run([&] {
-      auto backend = UserspaceBackend::create(
-          std::move(config), events_,
-          [this](std::function<void()> work) { control_.post(std::move(work)); });
+      auto backend =
+          make(events_, [this](std::function<void()> work) { control_.post(std::move(work)); });
       if (backend) {
         backend_ = std::move(*backend);
       } else {
@@ -72,10 +79,18 @@ void Device::stop(bool open) {
   });
 }
 
-void Device::with(const std::function<void(UserspaceBackend&)>& work) {
+void Device::on(const std::function<void(SadBackend&)>& work) {
   control_.call([&] {
     CYGNET_ASSERT(backend_ != nullptr);
     namespace_.run([&] { work(*backend_); });
+  });
+}
+
+void Device::with(const std::function<void(UserspaceBackend&)>& work) {
+  on([&](SadBackend& backend) {
+    auto* const userspace = dynamic_cast<UserspaceBackend*>(&backend);
+    CYGNET_ASSERT(userspace != nullptr);
+    work(*userspace);
   });
 }
 
@@ -85,7 +100,7 @@ namespace {
 template <class T, class Ask>
 std::vector<T> query(Device& device, const Ask& ask) {
   std::promise<std::vector<T>> answer;
-  device.with([&](UserspaceBackend& backend) {
+  device.on([&](SadBackend& backend) {
     ask(backend, [&](std::vector<T> rows) { answer.set_value(std::move(rows)); });
   });
   return answer.get_future().get();

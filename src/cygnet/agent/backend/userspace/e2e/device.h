@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// For the end-to-end tests: one device, i.e. a userspace backend with a control thread that
-/// records every event, and SA pairs with keys made by hand.
+/// For the end-to-end tests: one device, i.e. a backend with a control thread that records every
+/// event, and SA pairs with keys made by hand.
 
 #include <condition_variable>
 #include <deque>
@@ -71,6 +71,7 @@ class RecordedEvents final : public BackendEvents {
   void on_control_datagram(const UdpEndpoint&, Bytes payload) override {
     add(control_, std::move(payload));
   }
+  void on_states_lost(const Error& error) override { add(faults_, std::string(error.code.name())); }
   void on_fault(const Error& error) override { add(faults_, std::string(error.code.name())); }
 
   [[nodiscard]] auto installed() const { return get(installed_); }
@@ -113,11 +114,17 @@ class RecordedEvents final : public BackendEvents {
 
 class Device {
  public:
+  using Make = std::function<Result<std::unique_ptr<SadBackend>>(BackendEvents&, PostToControl)>;
+
   /// @param ns  where it runs; must outlive the device.
   explicit Device(const Namespace& ns, UserspaceConfig config = {});
+  /// The same with a backend of another kind.
+  Device(const Namespace& ns, const Make& make);
   ~Device();
 
   /// Runs `work` with the backend on the control thread, inside the namespace.
+  void on(const std::function<void(SadBackend&)>& work);
+  /// The same for a userspace backend.
   void with(const std::function<void(UserspaceBackend&)>& work);
   /// Why the backend could not be made; empty when it could.
   [[nodiscard]] std::string create_error() const { return create_error_; }
@@ -135,7 +142,7 @@ class Device {
   const Namespace& namespace_;
   RecordedEvents events_;
   ControlThread control_;
-  std::unique_ptr<UserspaceBackend> backend_;
+  std::unique_ptr<SadBackend> backend_;
   std::string create_error_;
 };
 

@@ -13,7 +13,7 @@
 #include <thread>
 
 #include "cygnet/agent/backend/api/ip_text.h"
-#include "cygnet/agent/backend/userspace/outer_address.h"
+#include "cygnet/agent/backend/common/outer_address.h"
 #include "cygnet/base/assert.h"
 
 namespace cygnet::agent::userspace::e2e {

@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "cygnet/agent/backend/api/backend.h"
-#include "cygnet/agent/backend/userspace/fd.h"
+#include "cygnet/agent/backend/common/fd.h"
 #include "cygnet/base/bytes.h"
 
 namespace cygnet::agent::userspace::e2e {

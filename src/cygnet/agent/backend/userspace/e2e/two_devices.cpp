@@ -22,12 +22,16 @@ void TwoDevices::SetUp() {
   }
 }
 
+std::unique_ptr<Device> TwoDevices::make_device(int end, UserspaceConfig config) {
+  return std::make_unique<Device>(ns_[static_cast<std::size_t>(end)], std::move(config));
+}
+
 void TwoDevices::start(const std::function<void(int, UserspaceConfig&)>& adapt) {
   for (const int end : {0, 1}) {
     UserspaceConfig config;
     if (adapt) adapt(end, config);
     auto& device = device_[static_cast<std::size_t>(end)];
-    device = std::make_unique<Device>(ns_[static_cast<std::size_t>(end)], config);
+    device = make_device(end, config);
     ASSERT_EQ(device->create_error(), "");
   }
 }
@@ -48,7 +52,7 @@ PeerConfig TwoDevices::other_of(int end, bool outer_v6) {
 
 void TwoDevices::introduce(bool outer_v6) {
   for (const int end : {0, 1}) {
-    device_[static_cast<std::size_t>(end)]->with([&](UserspaceBackend& backend) {
+    device_[static_cast<std::size_t>(end)]->on([&](SadBackend& backend) {
       const Status self = backend.set_self(self_of(end));
       EXPECT_TRUE(self.has_value()) << self.error().to_string();
       const Status peer = backend.set_peer(other_of(end, outer_v6));
@@ -61,15 +65,15 @@ void TwoDevices::install(const PairPlan& plan) {
   for (const int end : {0, 1}) {
     Device& device = *device_[static_cast<std::size_t>(end)];
     const std::size_t before = device.events().installed().size();
-    device.with([&](UserspaceBackend& backend) { backend.install(plan.spec(kOther, end)); });
+    device.on([&](SadBackend& backend) { backend.install(plan.spec(kOther, end)); });
     ASSERT_TRUE(eventually([&] { return device.events().installed().size() > before; }))
         << testing::PrintToString(device.events().failed());
   }
 }
 
 void TwoDevices::choose(int end, const PairPlan& plan) {
-  device_[static_cast<std::size_t>(end)]->with(
-      [&](UserspaceBackend& backend) { backend.choose_outbound(kOther, plan.id()); });
+  device_[static_cast<std::size_t>(end)]->on(
+      [&](SadBackend& backend) { backend.choose_outbound(kOther, plan.id()); });
 }
 
 void TwoDevices::choose_both(const PairPlan& plan) {

@@ -34,6 +34,8 @@ class TwoDevices : public testing::Test {
  protected:
   void SetUp() override;
 
+  /// The device of `end`: here, a userspace backend.
+  [[nodiscard]] virtual std::unique_ptr<Device> make_device(int end, UserspaceConfig config);
   /// Starts both backends; `adapt` may change a device's settings.
   void start(const std::function<void(int, UserspaceConfig&)>& adapt = {});
   [[nodiscard]] static PeerConfig other_of(int end, bool outer_v6 = false);

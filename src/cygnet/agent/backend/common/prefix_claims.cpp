@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cygnet/agent/backend/userspace/prefix_claims.h"
+#include "cygnet/agent/backend/common/prefix_claims.h"
 
 #include <algorithm>
 
-namespace cygnet::agent::userspace {
+namespace cygnet::agent {
 
 PrefixClaims::Change PrefixClaims::update(proto::PeerId peer, const std::vector<IpPrefix>& wanted) {
   Change change;
@@ -45,4 +45,4 @@ std::vector<IpPrefix> PrefixClaims::all() const {
   return out;
 }
 
-}  // namespace cygnet::agent::userspace
+}  // namespace cygnet::agent

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cygnet/agent/backend/userspace/unknown_spis.h"
+#include "cygnet/agent/backend/common/unknown_spis.h"
 
-namespace cygnet::agent::userspace {
+namespace cygnet::agent {
 
 void UnknownSpis::add(std::uint32_t spi, const UdpEndpoint& source) {
   std::size_t at = 0;
@@ -27,4 +27,4 @@ std::vector<UnknownSpiReport> UnknownSpis::take(Timestamp now) {
   return out;
 }
 
-}  // namespace cygnet::agent::userspace
+}  // namespace cygnet::agent

@@ -11,10 +11,10 @@
 #include <string>
 #include <vector>
 
-#include "cygnet/agent/backend/userspace/config.h"
-#include "cygnet/agent/backend/userspace/netlink.h"
+#include "cygnet/agent/backend/common/netlink.h"
+#include "cygnet/agent/backend/common/routing_config.h"
 
-namespace cygnet::agent::userspace {
+namespace cygnet::agent {
 
 inline constexpr ErrorCode kErrNoIpv6{"no-ipv6"};
 
@@ -49,6 +49,11 @@ class Routes {
   /// An address of this host inside one of the prefixes, to be the source of its own packets.
   [[nodiscard]] Result<std::optional<IpAddress>> local_address(const std::vector<IpPrefix>& in,
                                                                bool v6);
+  /// The source address of packets with our mark to `destination`; nullopt when nothing leads
+  /// there.
+  [[nodiscard]] std::optional<IpAddress> source_towards(const IpAddress& destination);
+  /// True when this host has the address.
+  [[nodiscard]] bool is_local(const IpAddress& address);
   /// Packets the kernel dropped before we read them, since the device was made.
   [[nodiscard]] std::uint64_t tun_dropped();
 
@@ -71,4 +76,4 @@ class Routes {
   std::uint32_t tun_index_ = 0;
 };
 
-}  // namespace cygnet::agent::userspace
+}  // namespace cygnet::agent

@@ -14,7 +14,7 @@
 #include "cygnet/agent/backend/api/backend.h"
 #include "cygnet/base/time.h"
 
-namespace cygnet::agent::userspace {
+namespace cygnet::agent {
 
 struct UnknownSpiReport {
   std::uint32_t spi = 0;
@@ -38,4 +38,4 @@ class UnknownSpis {
   Timestamp next_{};
 };
 
-}  // namespace cygnet::agent::userspace
+}  // namespace cygnet::agent

@@ -2,7 +2,8 @@
 #pragma once
 
 /// The TUN device: whole IP packets to and from the kernel, one a call; with offloads, one a call
-/// that stands for up to 64 KB of segments (gso.h). The device lives as long as the object.
+/// that stands for up to 64 KB of segments (gso.h). The device lives as long as the object,
+/// unless told otherwise.
 /// Data-plane thread only, once made.
 
 #include <sys/uio.h>
@@ -10,12 +11,12 @@
 #include <span>
 #include <string>
 
-#include "cygnet/agent/backend/userspace/fd.h"
-#include "cygnet/agent/backend/userspace/gso.h"
+#include "cygnet/agent/backend/common/fd.h"
+#include "cygnet/agent/backend/common/gso.h"
 #include "cygnet/base/bytes.h"
 #include "cygnet/base/result.h"
 
-namespace cygnet::agent::userspace {
+namespace cygnet::agent {
 
 inline constexpr ErrorCode kErrTunMissing{"tun-missing"};
 inline constexpr ErrorCode kErrTunBusy{"tun-busy"};
@@ -45,6 +46,9 @@ class Tun {
   [[nodiscard]] int write(ByteView packet);
   static constexpr std::size_t kMaxPieces = 128;
 
+  /// Whether the device stays when the object goes.
+  [[nodiscard]] Status set_persistent(bool stays);
+
   [[nodiscard]] const TunOffloads& offloads() const { return offloads_; }
   [[nodiscard]] int fd() const { return fd_.get(); }
   [[nodiscard]] const std::string& name() const { return name_; }
@@ -58,4 +62,4 @@ class Tun {
   TunOffloads offloads_;
 };
 
-}  // namespace cygnet::agent::userspace
+}  // namespace cygnet::agent

@@ -7,7 +7,7 @@
 
 #include "cygnet/base/time.h"
 
-namespace cygnet::agent::userspace {
+namespace cygnet::agent {
 
 class RateGate {
  public:
@@ -42,4 +42,4 @@ class RateBudget {
   std::optional<Timestamp> start_;
 };
 
-}  // namespace cygnet::agent::userspace
+}  // namespace cygnet::agent

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cygnet/agent/backend/userspace/netlink.h"
+#include "cygnet/agent/backend/common/netlink.h"
 
 #include <libmnl/libmnl.h>
 #include <linux/rtnetlink.h>
@@ -8,9 +8,9 @@
 #include <cerrno>
 #include <cstring>
 
-#include "cygnet/agent/backend/userspace/tun.h"
+#include "cygnet/agent/backend/common/tun.h"
 
-namespace cygnet::agent::userspace {
+namespace cygnet::agent {
 namespace {
 
 // Requests here have a handful of small attributes.
@@ -184,4 +184,4 @@ Error netlink_error(const std::string& what, int error) {
                "netlink"};
 }
 
-}  // namespace cygnet::agent::userspace
+}  // namespace cygnet::agent

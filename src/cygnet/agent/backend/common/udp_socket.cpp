@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cygnet/agent/backend/userspace/udp_socket.h"
+#include "cygnet/agent/backend/common/udp_socket.h"
 
 #include <netinet/ip.h>
 #include <netinet/udp.h>
@@ -8,10 +8,10 @@
 #include <cstring>
 #include <string>
 
-#include "cygnet/agent/backend/userspace/tun.h"
+#include "cygnet/agent/backend/common/tun.h"
 #include "cygnet/rt/port_holder.h"
 
-namespace cygnet::agent::userspace {
+namespace cygnet::agent {
 namespace {
 
 bool set_option(int fd, int level, int name, int value) {
@@ -194,4 +194,4 @@ UdpSocket::Sent UdpSocket::send(std::span<const Outgoing> datagrams) {
   return {static_cast<std::size_t>(sent), 0};
 }
 
-}  // namespace cygnet::agent::userspace
+}  // namespace cygnet::agent

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cygnet/agent/backend/userspace/outer_address.h"
+#include "cygnet/agent/backend/common/outer_address.h"
 
-namespace cygnet::agent::userspace {
+namespace cygnet::agent {
 
 OuterAddress::OuterAddress(const UdpEndpoint& endpoint) : OuterAddress() {
   if (endpoint.address.is_v6) {
@@ -30,4 +30,4 @@ UdpEndpoint OuterAddress::endpoint() const {
   return out;
 }
 
-}  // namespace cygnet::agent::userspace
+}  // namespace cygnet::agent

@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace cygnet::agent::userspace {
+namespace cygnet::agent {
 
 enum class GsoKind : std::uint8_t { kNone, kTcpV4, kTcpV6, kUdp };
 
@@ -24,4 +24,4 @@ struct GsoInfo {
   std::uint16_t checksum_offset = 0;  ///< in it
 };
 
-}  // namespace cygnet::agent::userspace
+}  // namespace cygnet::agent

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cygnet/agent/backend/userspace/tun.h"
+#include "cygnet/agent/backend/common/tun.h"
 
 #include <fcntl.h>
 #include <linux/if.h>
@@ -13,7 +13,7 @@
 
 #include "cygnet/base/assert.h"
 
-namespace cygnet::agent::userspace {
+namespace cygnet::agent {
 namespace {
 
 constexpr const char* kDevice = "/dev/net/tun";
@@ -149,6 +149,12 @@ Result<Tun> Tun::open(const std::string& name, bool offload) {
   return Tun(std::move(fd), request.ifr_name, offload, offloads);
 }
 
+Status Tun::set_persistent(bool stays) {
+  if (::ioctl(fd_.get(), TUNSETPERSIST, stays ? 1UL : 0UL) == 0) return {};
+  return fail(kErrTun, std::string("the tunnel device cannot be kept: ") + std::strerror(errno),
+              name_);
+}
+
 int Tun::read(MutableByteView into, GsoInfo& gso) {
   VirtioHeader header{};
   const std::size_t before = header_ ? sizeof header : 0;
@@ -183,4 +189,4 @@ int Tun::write(ByteView packet) {
   return write({&piece, 1}, GsoInfo{});
 }
 
-}  // namespace cygnet::agent::userspace
+}  // namespace cygnet::agent

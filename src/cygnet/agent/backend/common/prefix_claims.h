@@ -11,7 +11,7 @@
 
 #include "cygnet/agent/backend/api/backend.h"
 
-namespace cygnet::agent::userspace {
+namespace cygnet::agent {
 
 class PrefixClaims {
  public:
@@ -40,4 +40,4 @@ class PrefixClaims {
   std::map<IpPrefix, std::vector<proto::PeerId>> claims_;  ///< front: the owner
 };
 
-}  // namespace cygnet::agent::userspace
+}  // namespace cygnet::agent

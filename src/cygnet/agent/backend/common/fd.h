@@ -7,7 +7,7 @@
 
 #include <utility>
 
-namespace cygnet::agent::userspace {
+namespace cygnet::agent {
 
 class Fd {
  public:
@@ -35,4 +35,4 @@ class Fd {
   int fd_ = -1;
 };
 
-}  // namespace cygnet::agent::userspace
+}  // namespace cygnet::agent

@@ -13,13 +13,13 @@
 #include <span>
 #include <vector>
 
-#include "cygnet/agent/backend/userspace/buffer_pool.h"
-#include "cygnet/agent/backend/userspace/fd.h"
-#include "cygnet/agent/backend/userspace/outer_address.h"
+#include "cygnet/agent/backend/common/buffer_pool.h"
+#include "cygnet/agent/backend/common/fd.h"
+#include "cygnet/agent/backend/common/outer_address.h"
 #include "cygnet/base/bytes.h"
 #include "cygnet/base/result.h"
 
-namespace cygnet::agent::userspace {
+namespace cygnet::agent {
 
 inline constexpr ErrorCode kErrPortInUse{"port-in-use"};
 inline constexpr ErrorCode kErrSocket{"socket"};
@@ -104,4 +104,4 @@ class UdpSocket {
   std::vector<Datagram> datagrams_;
 };
 
-}  // namespace cygnet::agent::userspace
+}  // namespace cygnet::agent

@@ -10,7 +10,7 @@
 
 #include "cygnet/agent/backend/api/backend.h"
 
-namespace cygnet::agent::userspace {
+namespace cygnet::agent {
 
 /// Runs a function on the control thread, in the order of the calls. Callable on any thread.
 using PostToControl = std::function<void(std::function<void()>)>;
@@ -38,4 +38,4 @@ class Reporter {
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  ///< control thread only
 };
 
-}  // namespace cygnet::agent::userspace
+}  // namespace cygnet::agent

@@ -19,7 +19,7 @@ struct mnl_socket;
 struct nlmsghdr;
 struct nlattr;
 
-namespace cygnet::agent::userspace {
+namespace cygnet::agent {
 
 inline constexpr ErrorCode kErrNetlink{"netlink"};
 
@@ -97,4 +97,4 @@ class Netlink {
 /// An errno of the kernel as an Error with a cure where there is one.
 [[nodiscard]] Error netlink_error(const std::string& what, int error);
 
-}  // namespace cygnet::agent::userspace
+}  // namespace cygnet::agent

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cygnet/agent/backend/userspace/buffer_pool.h"
+#include "cygnet/agent/backend/common/buffer_pool.h"
 
 #include <sys/mman.h>
 
 #include "cygnet/base/assert.h"
 
-namespace cygnet::agent::userspace {
+namespace cygnet::agent {
 
 BufferPool::BufferPool(std::size_t slots) : octets_(slots * kStride) {
   void* const memory =
@@ -25,4 +25,4 @@ std::optional<std::uint32_t> BufferPool::acquire() {
   return slot;
 }
 
-}  // namespace cygnet::agent::userspace
+}  // namespace cygnet::agent

@@ -7,10 +7,10 @@
 #include <mutex>
 #include <vector>
 
-#include "cygnet/agent/backend/userspace/fd.h"
+#include "cygnet/agent/backend/common/fd.h"
 #include "cygnet/rt/unique_function.h"
 
-namespace cygnet::agent::userspace {
+namespace cygnet::agent {
 
 class Mailbox {
  public:
@@ -29,4 +29,4 @@ class Mailbox {
   std::vector<Command> commands_;
 };
 
-}  // namespace cygnet::agent::userspace
+}  // namespace cygnet::agent

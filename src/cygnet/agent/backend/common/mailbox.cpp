@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cygnet/agent/backend/userspace/mailbox.h"
+#include "cygnet/agent/backend/common/mailbox.h"
 
 #include <sys/eventfd.h>
 
@@ -8,7 +8,7 @@
 
 #include "cygnet/base/assert.h"
 
-namespace cygnet::agent::userspace {
+namespace cygnet::agent {
 
 Mailbox::Mailbox() : event_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
   CYGNET_ASSERT(event_.is_open());
@@ -31,4 +31,4 @@ std::vector<Mailbox::Command> Mailbox::take() {
   return std::exchange(commands_, {});
 }
 
-}  // namespace cygnet::agent::userspace
+}  // namespace cygnet::agent

@@ -9,7 +9,7 @@
 
 #include "cygnet/agent/backend/api/backend.h"
 
-namespace cygnet::agent::userspace {
+namespace cygnet::agent {
 
 union OuterAddress {
   sockaddr any;
@@ -36,4 +36,4 @@ union OuterAddress {
   }
 };
 
-}  // namespace cygnet::agent::userspace
+}  // namespace cygnet::agent

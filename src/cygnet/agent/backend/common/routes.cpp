@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cygnet/agent/backend/userspace/routes.h"
+#include "cygnet/agent/backend/common/routes.h"
 
 #include <libmnl/libmnl.h>
 #include <linux/fib_rules.h>
@@ -14,7 +14,7 @@
 
 #include "cygnet/agent/backend/api/ip_text.h"
 
-namespace cygnet::agent::userspace {
+namespace cygnet::agent {
 namespace {
 
 constexpr std::uint32_t kThrowMetric = 50;
@@ -261,6 +261,27 @@ Result<std::optional<IpAddress>> Routes::local_address(const std::vector<IpPrefi
   return found;
 }
 
+std::optional<IpAddress> Routes::source_towards(const IpAddress& destination) {
+  std::optional<IpAddress> found;
+  NetlinkRequest request(RTM_GETROUTE, 0, sizeof(rtmsg));
+  request.header<rtmsg>().rtm_family = family(destination.is_v6);
+  request.header<rtmsg>().rtm_dst_len = address_bits(destination);
+  request.put_address(RTA_DST, destination);
+  request.put_u32(RTA_MARK, config_.fwmark);
+  // An error says that nothing leads there.
+  static_cast<void>(netlink_.get(request, [&](const nlmsghdr* message) {
+    if (message->nlmsg_type != RTM_NEWROUTE) return;
+    const NetlinkAttributes attributes(message, sizeof(rtmsg), RTA_MAX);
+    if (attributes.has(RTA_PREFSRC)) found = attributes.address(RTA_PREFSRC, destination.is_v6);
+  }));
+  return found;
+}
+
+bool Routes::is_local(const IpAddress& address) {
+  const auto found = local_address({{address, address_bits(address)}}, address.is_v6);
+  return found && found->has_value();
+}
+
 std::uint64_t Routes::tun_dropped() {
   std::uint64_t dropped = 0;
   NetlinkRequest request(RTM_GETLINK, 0, sizeof(ifinfomsg));
@@ -290,4 +311,4 @@ Status Routes::remove_everything() {
   return {};
 }
 
-}  // namespace cygnet::agent::userspace
+}  // namespace cygnet::agent

@@ -11,7 +11,7 @@
 
 #include "cygnet/base/bytes.h"
 
-namespace cygnet::agent::userspace {
+namespace cygnet::agent {
 
 class BufferPool {
  public:
@@ -38,4 +38,4 @@ class BufferPool {
   std::vector<std::uint32_t> free_;
 };
 
-}  // namespace cygnet::agent::userspace
+}  // namespace cygnet::agent
