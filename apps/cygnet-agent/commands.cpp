@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "cygnet/agent/backend/userspace/userspace_backend.h"
+#include "cygnet/agent/backend/xfrm/xfrm_backend.h"
 #include "cygnet/agent/driver/ppk_file.h"
 #include "cygnet/agent/driver/state_dir.h"
 #include "cygnet/agent/link/join.h"
@@ -116,6 +117,8 @@ Status run_down_open(const AgentConfig& config) {
   } else if (!lock) {
     return fail(lock.error());
   }
+  // Whichever data plane ran last.
+  CYGNET_CHECK_OK(xfrm::XfrmBackend::open_all(kernel_config(config)));
   return userspace::UserspaceBackend::open_all(config.data_plane.routing);
 }
 

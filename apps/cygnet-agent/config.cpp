@@ -23,6 +23,8 @@ void read(rt::ConfigMap& root, AgentConfig& config) {
   const std::string format = log.word("format", {"text", "json"}, "text");
   if (const auto parsed = rt::parse_log_format(format)) config.log_format = *parsed;
 
+  const std::string kind = root.word("data_plane", {"userspace", "kernel"}, "userspace");
+  if (const auto parsed = parse_data_plane(kind)) config.data_plane_kind = *parsed;
   userspace::UserspaceConfig& plane = config.data_plane;
   plane.tun_name = root.string("tun", plane.tun_name);
   plane.port = static_cast<std::uint16_t>(root.integer("esp_port", 1, 65535, plane.port));
@@ -88,6 +90,34 @@ Result<AgentConfig> load_config(const std::string& path) {
   return parse_config(yaml, path);
 }
 
+xfrm::XfrmConfig kernel_config(const AgentConfig& config) {
+  const userspace::UserspaceConfig& plane = config.data_plane;
+  xfrm::XfrmConfig out;
+  out.tun_name = plane.tun_name;
+  out.port = plane.port;
+  out.inner_mtu = plane.inner_mtu;
+  out.keepalive = plane.keepalive;
+  out.routing = plane.routing;
+  for (const std::string& text : config.endpoints) {
+    // What is no endpoint check_config refuses.
+    if (const auto endpoint = endpoint_from_text(text)) {
+      out.local_addresses.push_back(endpoint->address);
+    }
+  }
+  return out;
+}
+
+Result<DataPlaneKind> parse_data_plane(std::string_view text) {
+  if (text == "userspace") return DataPlaneKind::kUserspace;
+  if (text == "kernel") return DataPlaneKind::kKernel;
+  return fail(rt::kErrConfig, "no data plane is called " + std::string(text), "data_plane",
+              "use userspace or kernel");
+}
+
+const char* to_string(DataPlaneKind kind) {
+  return kind == DataPlaneKind::kKernel ? "kernel" : "userspace";
+}
+
 Status check_config(const AgentConfig& config) {
   for (const std::string& controller : config.controllers) {
     CYGNET_TRY(const rt::HostPort parsed, rt::parse_host_port(controller));
@@ -115,6 +145,7 @@ std::string config_text(const AgentConfig& config) {
   if (config.ppk_file) line("ppk_file", *config.ppk_file);
   line("workers", std::to_string(config.workers));
   line("lanes_max", std::to_string(config.lanes_max));
+  line("data_plane", to_string(config.data_plane_kind));
   line("tun", plane.tun_name);
   line("esp_port", std::to_string(plane.port));
   line("inner_mtu", std::to_string(plane.inner_mtu));

@@ -34,6 +34,25 @@ TEST(AgentConfiguration, WhatItPrintsItReadsBack) {
   EXPECT_EQ(again->endpoints.size(), 2U);
 }
 
+TEST(AgentConfiguration, TheKernelsDataPlaneTakesTheSameSettings) {
+  const auto config = parse_config(
+      "data_plane: kernel\nendpoints: [\"192.0.2.1:4500\"]\nesp_port: 4600\ntun: cygnet7\n"
+      "inner_mtu: 1380\nrouting: {table: 100, mark: 7}\nkeepalive: 15s\n",
+      "agent.yaml");
+  ASSERT_TRUE(config) << config.error().to_string();
+  EXPECT_EQ(config->data_plane_kind, DataPlaneKind::kKernel);
+  const xfrm::XfrmConfig kernel = kernel_config(*config);
+  EXPECT_EQ(kernel.port, 4600);
+  EXPECT_EQ(kernel.tun_name, "cygnet7");
+  EXPECT_EQ(kernel.inner_mtu, 1380U);
+  EXPECT_EQ(kernel.routing.table, 100U);
+  EXPECT_EQ(kernel.routing.fwmark, 7U);
+  EXPECT_EQ(kernel.keepalive, std::chrono::seconds(15));
+  ASSERT_EQ(kernel.local_addresses.size(), 1U);
+  EXPECT_EQ(kernel.local_addresses[0].octets[3], 1);
+  EXPECT_FALSE(parse_config("data_plane: card\n", "agent.yaml"));
+}
+
 TEST(AgentConfiguration, AnUnknownKeyIsRefusedWithTheNearestKnownOne) {
   const auto config = parse_config("state: /x\nesp_prot: 4500\n", "agent.yaml");
   ASSERT_FALSE(config);

@@ -13,7 +13,8 @@ using namespace cygnet;
 
 struct CommandLine {
   std::string config_file;
-  std::optional<std::string> state, tun, api_socket, key_log, log_level, log_format, ppk_file;
+  std::optional<std::string> state, data_plane, tun, api_socket, key_log, log_level, log_format,
+      ppk_file;
   std::optional<std::uint16_t> esp_port;
   std::optional<std::uint32_t> mtu;
   std::vector<std::string> endpoints, controllers;
@@ -32,6 +33,9 @@ Result<agent::AgentConfig> effective(const CommandLine& line) {
     CYGNET_TRY(config, agent::load_config(agent::kDefaultConfig));
   }
   if (line.state) config.state = *line.state;
+  if (line.data_plane) {
+    CYGNET_TRY(config.data_plane_kind, agent::parse_data_plane(*line.data_plane));
+  }
   if (line.tun) config.data_plane.tun_name = *line.tun;
   if (line.api_socket) config.api_socket = *line.api_socket;
   if (line.esp_port) config.data_plane.port = *line.esp_port;
@@ -67,6 +71,8 @@ void common_options(CLI::App* command, CommandLine& line) {
 }
 
 void run_options(CLI::App* command, CommandLine& line) {
+  command->add_option("--data-plane", line.data_plane,
+                      "Who encrypts packets: userspace (default) or kernel");
   command->add_option("--tun", line.tun, "Name of the tunnel device (default cygnet0)");
   command->add_option("--esp-port", line.esp_port, "UDP port for ESP (default 4500)");
   command->add_option("--endpoint", line.endpoints,

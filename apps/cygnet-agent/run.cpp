@@ -2,14 +2,34 @@
 #include "build_time.h"
 #include "commands.h"
 #include "cygnet/agent/backend/userspace/userspace_backend.h"
+#include "cygnet/agent/backend/xfrm/xfrm_backend.h"
 #include "cygnet/agent/driver/address_text.h"
 #include "cygnet/agent/driver/agent.h"
 #include "cygnet/agent/driver/local_api.h"
+#include "cygnet/rt/log.h"
 #include "cygnet/rt/sd_notify.h"
 #include "cygnet/rt/signals.h"
 
 namespace cygnet::agent {
 namespace {
+
+Result<std::unique_ptr<SadBackend>> make_backend(const AgentConfig& config, rt::Loop& loop,
+                                                 BackendEvents& events) {
+  const PostToControl post = [&loop](std::function<void()> work) { loop.post(std::move(work)); };
+  if (config.data_plane_kind == DataPlaneKind::kKernel) {
+    CYGNET_TRY(std::unique_ptr<SadBackend> backend,
+               xfrm::XfrmBackend::create(kernel_config(config), events, post));
+    return backend;
+  }
+  // Policies that a kernel data plane left would block what this one carries. The routes that keep
+  // prefixes closed are the same, and stay.
+  if (const Status opened = xfrm::XfrmBackend::open_all(kernel_config(config)); !opened) {
+    rt::log_warning("what a kernel data plane may have left stays", opened.error());
+  }
+  CYGNET_TRY(std::unique_ptr<SadBackend> backend,
+             userspace::UserspaceBackend::create(config.data_plane, events, post));
+  return backend;
+}
 
 Result<AgentOptions> agent_options(const AgentConfig& config) {
   AgentOptions options;
@@ -23,19 +43,15 @@ Result<AgentOptions> agent_options(const AgentConfig& config) {
     options.endpoints.push_back(endpoint);
   }
   if (config.ppk_file) options.ppk_file = *config.ppk_file;
-  options.lanes_max = config.lanes_max;
+  // The kernel sends on one SA of a pair, whatever the number.
+  options.lanes_max =
+      config.data_plane_kind == DataPlaneKind::kKernel ? std::uint16_t{1} : config.lanes_max;
   options.workers = config.workers;
   options.firewall_mark = config.data_plane.routing.fwmark;
   options.build_time = build_time();
   options.software = "cygnet-agent " + program_version();
-  options.make_backend = [plane = config.data_plane](
-                             rt::Loop& loop,
-                             BackendEvents& events) -> Result<std::unique_ptr<SadBackend>> {
-    CYGNET_TRY(
-        std::unique_ptr<SadBackend> backend,
-        userspace::UserspaceBackend::create(
-            plane, events, [&loop](std::function<void()> work) { loop.post(std::move(work)); }));
-    return backend;
+  options.make_backend = [config](rt::Loop& loop, BackendEvents& events) {
+    return make_backend(config, loop, events);
   };
   return options;
 }

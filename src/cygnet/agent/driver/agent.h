@@ -173,6 +173,7 @@ class Agent final : public BackendEvents {
   void on_peer_moved(proto::PeerId peer, const UdpEndpoint& endpoint) override;
   void on_probe(proto::PeerId peer, proto::SaPairId pair, Bytes payload) override;
   void on_control_datagram(const UdpEndpoint& source, Bytes payload) override;
+  void on_states_lost(const Error& error) override;
   void on_fault(const Error& error) override;
   void take_counters(std::vector<PairCounters> counters);
 

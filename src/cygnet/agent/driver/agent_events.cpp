@@ -66,6 +66,11 @@ void Agent::on_control_datagram(const UdpEndpoint&, Bytes payload) {
   discovery_tries_ = 0;
 }
 
+void Agent::on_states_lost(const Error& error) {
+  rt::log_warning("the data plane lost SAs; rolling over", error);
+  flush();
+}
+
 void Agent::on_fault(const Error& error) {
   rt::log_error("the agent cannot go on", error);
   if (options_.on_fault) options_.on_fault(error);

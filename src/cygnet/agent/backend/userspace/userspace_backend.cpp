@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cygnet/agent/backend/userspace/userspace_backend.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "cygnet/agent/backend/userspace/key_export.h"
