@@ -35,6 +35,7 @@ CASES = [
     Case("netem", UML, 300, f"{HERE}/netem_test.py"),
     Case("mesh", UML, 300, f"{E2E}/mesh_test.py:MeshComesUp"),
     Case("mesh", QEMU, 300, f"{E2E}/mesh_test.py"),
+    Case("rekey", UML, 300, f"{HERE}/rekey_test.py"),
     Case("facts", BOTH, 300, f"{HERE}/facts_test.py"),
 ]
 
