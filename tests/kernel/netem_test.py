@@ -84,6 +84,8 @@ class Netem(TrafficTest):
         # Silent before the captures end one after the other: a probe between two ends would look lost.
         for device in self.mesh.devices:
             device.agent.stop()
+        for device in self.mesh.devices:
+            self.await_written(device)
         for _, process in self.wires.values():
             self.stop_capture(process)
         lost = sent = duplicated = 0
@@ -117,7 +119,7 @@ class Netem(TrafficTest):
                     disorder += sequence < highest.get(spi, 0)
                     highest[spi] = max(sequence, highest.get(spi, 0))
         self.assertEqual(set(went.values()), {1}, "a sender repeated an SPI and a sequence number")
-        self.assertLessEqual(came.keys(), went.keys(), "ESP arrived that nobody sent")
+        self.assertEqual(sorted(came.keys() - went.keys())[:5], [], "ESP arrived that nobody sent")
         missing = [key for key in went if key not in came]
         twice = sum(n - 1 for n in came.values())
         return missing, twice, disorder

@@ -83,6 +83,20 @@ class TrafficTest(MeshTest):
             self.assertEqual(process.stop(), 0, process.tail())
         return [log for log, _ in self.traffic]
 
+    def await_written(self, device):
+        """Returns when the capture of a device's wire has written all that came before now, which a slow machine
+        does late: a datagram sent now has to stand in it."""
+        path, process = self.wires[device.name]
+        mark = f"the end of {os.path.basename(path)}"
+        router = device.endpoint.rsplit(":", 1)[0].rsplit(".", 1)[0] + ".1"
+        self.lab.run(["ip", "netns", "exec", device.ns, "bash", "-c", f"printf '{mark}' > /dev/udp/{router}/9"])
+
+        def written():
+            with open(path, "rb") as f:
+                return mark.encode() in f.read()
+
+        self.lab.wait(f"the capture to reach {mark}", written, 30, every=0.2, watch=[process])
+
     def stop_capture(self, process):
         """Ends a tcpdump; what its kernel dropped would be missing from every count."""
         process.stop(signal.SIGINT)
