@@ -316,6 +316,7 @@ class Core {
   void on_ack(Session& session, const Inbound& message, Times now);
   void on_want(SessionId id, Session& session, const Inbound& message, Times now);
   void on_report(Session& session, const Inbound& message, Times now);
+  [[nodiscard]] std::string counted_code(const std::string& code);
   void on_bad_spi(Session& session, std::uint32_t spi, ByteView source, Times now);
   void on_renew(SessionId id, Session& session, const Inbound& message, Times now);
   void on_endpoints(Session& session, const Inbound& message, Times now);
@@ -383,6 +384,7 @@ class Core {
   std::deque<Commit> commits_;
   Effects effects_;
   Counters counters_;
+  std::set<std::string> report_codes_;  ///< that have a counter of their own
   bool held_ = false;
   std::size_t held_until_publishes_ = 0;
   std::size_t held_publishes_ = 0;

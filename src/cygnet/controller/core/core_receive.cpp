@@ -5,13 +5,11 @@
 #include "cygnet/controller/core/core.h"
 #include "cygnet/controller/core/inbound.h"
 #include "cygnet/controller/core/messages.h"
+#include "cygnet/proto/ids/device_name.h"
 #include "cygnet/proto/ids/mesh_address.h"
 
 namespace cygnet::controller {
 namespace {
-
-/// "<name>.<mesh>", two DNS labels.
-constexpr std::size_t kDeviceNameMax = 127;
 
 std::vector<Endpoint> endpoints_of(const google::protobuf::RepeatedPtrField<pb::Endpoint>& list,
                                    std::size_t most) {
@@ -262,7 +260,7 @@ void Core::on_want(SessionId id, Session& session, const Inbound& inbound, Times
     return;
   }
   const auto peer = index_of_full(wanted);
-  if (wanted.size() > kDeviceNameMax) {
+  if (!proto::parse_device_name(wanted)) {
     counters_.add("wants-refused");
     return;  // no name at all; it is not repeated back
   }

@@ -20,6 +20,14 @@ std::string shown(const std::string& text) {
   return out;
 }
 
+/// The form of an error code: kebab-case.
+bool is_code(const std::string& text) {
+  constexpr std::size_t kMax = 40;
+  return !text.empty() && text.size() <= kMax && std::all_of(text.begin(), text.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+  });
+}
+
 std::string counter_text(std::uint64_t wire) {
   return to_string(proto::RekeyCounter::from_wire(wire));
 }
@@ -40,7 +48,7 @@ void Core::on_report(Session& session, const Inbound& inbound, Times now) {
     case pb::Report::kRefused: {
       const auto& refused = report.refused();
       counters_.add("reports.refused");
-      counters_.add("reports.refused." + shown(refused.code().substr(0, 40)));
+      counters_.add("reports.refused." + counted_code(refused.code()));
       return note(Event::Level::kWarning, "dim.refused", session.name,
                   shown(refused.code() + ": " + refused.message()) + " (counter " +
                       counter_text(refused.counter()) + ")",
@@ -70,6 +78,14 @@ void Core::on_report(Session& session, const Inbound& inbound, Times now) {
       counters_.add("reports.unknown");
       return;
   }
+}
+
+/// A device may put anything into a code, and the name of a counter stays for ever.
+std::string Core::counted_code(const std::string& code) {
+  if (report_codes_.contains(code)) return code;
+  if (!is_code(code) || report_codes_.size() >= setup_.limits.report_codes_max) return "other";
+  report_codes_.insert(code);
+  return code;
 }
 
 /// "the controller, which knows all nonces, maps the SPI to a pair and sends each side the other's

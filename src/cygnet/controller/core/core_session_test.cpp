@@ -219,6 +219,9 @@ TEST(CoreSession, WantIsAnsweredForAllowedPeersAndWithATombstoneForOthers) {
   EXPECT_FALSE(about_c->has_dim());
   EXPECT_TRUE(want("nobody.corp")->removed());
   EXPECT_EQ(world.count("wants-refused"), 2U);
+  // What is no name is not repeated back: an agent could not read it.
+  EXPECT_FALSE(want("no such, name"));
+  EXPECT_EQ(world.count("wants-refused"), 3U);
 }
 
 TEST(CoreSession, EndpointsOfPolicyDeviceAndDiscoveryReachThePeers) {
@@ -287,6 +290,27 @@ TEST(CoreSession, ReportsBecomeEventsAndCounters) {
   message.mutable_report()->mutable_alarm()->set_code("revocation-number");
   world.say(a, message);
   EXPECT_TRUE(world.saw_event("alarm.revocation-number"));
+}
+
+TEST(CoreSession, ADeviceCannotMakeTheCountersGrowWithCodesOfItsOwn) {
+  Limits limits;
+  limits.report_codes_max = 3;
+  CoreWorld world(limits);
+  Device& a = world.add("a");
+  world.attach(a);
+  const auto report = [&](const std::string& code) {
+    pb::FromDevice message;
+    message.mutable_report()->mutable_refused()->set_code(code);
+    world.say(a, message);
+  };
+  report("Not A Code");
+  EXPECT_EQ(world.count("reports.refused.other"), 1U);
+  for (int i = 0; i < 10; ++i) report("code-" + std::to_string(i));
+  report("code-2");
+  EXPECT_EQ(world.count("reports.refused.code-2"), 2U);
+  EXPECT_EQ(world.count("reports.refused.code-3"), 0U);
+  EXPECT_EQ(world.count("reports.refused.other"), 8U);
+  EXPECT_EQ(world.count("reports.refused"), 12U);
 }
 
 TEST(CoreSession, ADeviceThatKnowsMoreRevocationsThanWeDoRaisesAnAlarm) {

@@ -22,6 +22,7 @@ struct Limits {
   std::size_t endpoints_max = 16;            ///< that one device may name
   std::size_t acknowledged_names_max = 500;  ///< in one PublishStatus
   std::size_t csr_queue_max = 10000;         ///< requests waiting for an external CA
+  std::size_t report_codes_max = 100;        ///< of refusals, counted by name; the rest is "other"
   std::size_t generations_kept = 3;          ///< DIMs of a device known for mapping SPIs
   MarkLimits marks;
   /// "at most once a minute" (protocol section 6, Bad SPI), for one pair.
