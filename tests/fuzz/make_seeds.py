@@ -24,6 +24,41 @@ def policies(text):
     return [block.encode() for block in re.findall(r"```yaml\n(.*?)```", text, re.S)]
 
 
+def field(tag, octets):
+    return bytes([tag << 3 | 2, len(octets)]) + octets
+
+
+def number(tag, value):
+    return bytes([tag << 3] + ([value & 0x7f | 0x80] if value > 0x7f else []) + [value >> 7 if value > 0x7f else value])
+
+
+def stories(dice):
+    """Three devices and a controller (tests/fuzz/lying_devices.h): steps of (device, verb, arguments)."""
+    connect, hello, commit, pull, acknowledge = b"\0", b"\3\0\0", b"\5\1", b"\6", b"\x08"
+
+    def publish(sequence):
+        return bytes([4, 0, 0, 1, sequence] + [0] * 7) + bytes(dice.randrange(256) for _ in range(32)) + bytes(3)
+
+    def raw(message):
+        return b"\2" + len(message).to_bytes(2, "big") + message
+
+    a, b, c = b"\0", b"\1", b"\2"
+    both = a + connect + a + hello + b + connect + b + hello
+    told = both + a + publish(1) + a + commit + b + pull + b + acknowledge + a + pull
+    pairing = field(1, b"b.mesh")
+    words = [field(4, field(1, number(1, 256) + field(2, b"") + number(3, 1))),
+             field(4, field(2, pairing + number(2, 1) + field(3, b"signature"))),
+             field(4, field(3, pairing + field(4, b"up"))), field(4, field(4, pairing)), field(4, field(5, field(1, b"clock"))),
+             field(3, pairing), field(3, field(1, b"c.mesh")),
+             field(7, field(1, field(1, bytes([10, 0, 0, 1])) + number(2, 4500) + number(3, 1)))]
+    return [told, told + b + publish(1) + b + commit + a + pull + a + publish(2) + a + publish(3) + a + commit + a + commit,
+            both + a + publish(1) + a + b"\5\0" + a + publish(2) + a + commit + a + pull + b + pull,
+            told + b"".join(a + raw(message) for message in words) + a + pull + b + pull,
+            told + a + b"\1" + a + connect + a + b"\3\1\0" + a + pull + a + b"\7\x10\0" + a + pull,
+            a + connect + a + hello + a + b"\x09\0\0\0" + a + pull + a + b"\x09\3\1\0\0" + a + pull,
+            c + connect + c + hello + c + publish(1) + c + commit + both + a + pull + b + pull + c + pull]
+
+
 def main():
     if len(sys.argv) != 3:
         sys.exit(__doc__)
@@ -50,6 +85,7 @@ def main():
         more = [bytes(dice.randrange(256) for _ in range(length)) for _ in range(16)]
         if target == "stream_messages":
             more = [bytes([4 * (n // 4)]) + text for n, text in enumerate(more)]
+            more += [b"\x80" + story for story in stories(random.Random(9))]
         if target == "public_values":  # every group, as it comes and as a good value
             more = [bytes([group, how]) + text for group, text in enumerate(more[:8]) for how in (1, 2, 3)]
         seeds.setdefault(target, []).extend(more)
