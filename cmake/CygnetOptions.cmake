@@ -12,6 +12,9 @@ option(CYGNET_FUZZ "Build the libFuzzer targets (clang only)" OFF)
 # Writes SA keys to a file so that an analyser can open a capture. Insecure by
 # purpose: never on in a package; the binaries built with it say so when they start.
 option(CYGNET_INSECURE_KEY_EXPORT "Agent can export traffic keys for captures (insecure, tests only)" OFF)
+# Most of a compiler run goes into reading the same headers. The gate's builds compile several sources in
+# one, where a target says TOGETHER (CygnetTargets); a daily build does not, and finds what is not included.
+option(CYGNET_UNITY "Compile several sources at once" OFF)
 set(CYGNET_SANITIZE "" CACHE STRING "Sanitizers, as given to -fsanitize=")
 
 find_program(CYGNET_CCACHE ccache)

@@ -3,9 +3,53 @@
 # stand beside the code they test; each test binary is one ctest entry.
 include(GNUInstallDirs)
 
-# cygnet_library(NAME SOURCES a.cpp … DEPS other …): static library cygnet::NAME.
+# TOGETHER, in all three: where CYGNET_UNITY is on, compile up to eight of its sources at once. What they
+# keep in unnamed namespaces must then differ.
+#
+# CMake's own unity builds name the sources by absolute paths, and no compiler cache would find anything of
+# another checkout's; these name them from the top.
+function(cygnet_join SOURCES_VARIABLE NAME)
+  if(NOT CYGNET_UNITY)
+    return()
+  endif()
+  set(joined "")
+  set(part 0)
+  set(text "")
+  set(in_part 0)
+  foreach(source IN LISTS ${SOURCES_VARIABLE})
+    file(RELATIVE_PATH from_top "${CMAKE_SOURCE_DIR}" "${CMAKE_CURRENT_SOURCE_DIR}/${source}")
+    string(APPEND text "#include \"${from_top}\"\n")
+    math(EXPR in_part "${in_part} + 1")
+    if(in_part EQUAL 8)
+      cygnet_write_joined(joined "${NAME}" ${part} "${text}")
+      math(EXPR part "${part} + 1")
+      set(text "")
+      set(in_part 0)
+    endif()
+  endforeach()
+  if(in_part GREATER 0)
+    cygnet_write_joined(joined "${NAME}" ${part} "${text}")
+  endif()
+  set(${SOURCES_VARIABLE} "${joined}" PARENT_SCOPE)
+endfunction()
+
+function(cygnet_write_joined LIST_VARIABLE NAME PART TEXT)
+  set(file "${CMAKE_CURRENT_BINARY_DIR}/${NAME}_together_${PART}.cpp")
+  file(CONFIGURE OUTPUT "${file}" CONTENT "// SPDX-License-Identifier: Apache-2.0\n${TEXT}" @ONLY)
+  set_source_files_properties("${file}" PROPERTIES INCLUDE_DIRECTORIES "${CMAKE_SOURCE_DIR}")
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # Sources that another one includes are taken for headers: what they keep to themselves seems to leak.
+    set_source_files_properties("${file}" PROPERTIES COMPILE_OPTIONS -Wno-subobject-linkage)
+  endif()
+  set(${LIST_VARIABLE} "${${LIST_VARIABLE}};${file}" PARENT_SCOPE)
+endfunction()
+
+# cygnet_library(NAME [TOGETHER] SOURCES a.cpp … DEPS other …): static library cygnet::NAME.
 function(cygnet_library NAME)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;SYSTEM_DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "TOGETHER" "" "SOURCES;DEPS;SYSTEM_DEPS" ${ARGN})
+  if(ARG_TOGETHER)
+    cygnet_join(ARG_SOURCES ${NAME})
+  endif()
   if(ARG_SOURCES)
     add_library(cygnet_${NAME} STATIC ${ARG_SOURCES})
     target_link_libraries(cygnet_${NAME} PUBLIC cygnet_flags ${ARG_DEPS} PRIVATE ${ARG_SYSTEM_DEPS})
@@ -16,9 +60,12 @@ function(cygnet_library NAME)
   add_library(cygnet::${NAME} ALIAS cygnet_${NAME})
 endfunction()
 
-# cygnet_test(NAME SOURCES … DEPS … [LABELS …] [TIMEOUT s]): GoogleTest binary, one ctest entry.
+# cygnet_test(NAME [TOGETHER] SOURCES … DEPS … [LABELS …] [TIMEOUT s]): GoogleTest binary, one ctest entry.
 function(cygnet_test NAME)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "TOGETHER" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
+  if(ARG_TOGETHER)
+    cygnet_join(ARG_SOURCES ${NAME})
+  endif()
   add_executable(${NAME} ${ARG_SOURCES})
   target_link_libraries(${NAME} PRIVATE cygnet_flags ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
   add_test(NAME ${NAME} COMMAND ${NAME} "--gtest_output=xml:${CMAKE_BINARY_DIR}/test-results/${NAME}.xml"
@@ -29,9 +76,12 @@ function(cygnet_test NAME)
   set_tests_properties(${NAME} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
 endfunction()
 
-# cygnet_program(NAME SOURCES … DEPS …): an installed executable.
+# cygnet_program(NAME [TOGETHER] SOURCES … DEPS …): an installed executable.
 function(cygnet_program NAME)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "TOGETHER" "" "SOURCES;DEPS" ${ARGN})
+  if(ARG_TOGETHER)
+    cygnet_join(ARG_SOURCES ${NAME})
+  endif()
   add_executable(${NAME} ${ARG_SOURCES})
   target_link_libraries(${NAME} PRIVATE cygnet_flags ${ARG_DEPS})
   install(TARGETS ${NAME} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})

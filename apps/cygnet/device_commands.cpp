@@ -50,10 +50,6 @@ const std::vector<Column>& sa_columns() {
   return columns;
 }
 
-std::uint64_t number(const Json& json) {
-  return json.is_number_unsigned() ? json.get<std::uint64_t>() : 0;
-}
-
 /// What status tells by its exit code: something needs attention.
 bool degraded(const Json& status) {
   if (at_path(status, "controller.state") != "connected") return true;

@@ -106,10 +106,6 @@ bool print_errors(Session& session, const Json& plan, const std::string& file) {
   return true;
 }
 
-std::uint64_t number(const Json& json) {
-  return json.is_number_unsigned() ? json.get<std::uint64_t>() : 0;
-}
-
 std::string applied_text(const Json& answer, const Style& style) {
   const std::string version = value_text("", at_path(answer, "version"), style);
   if (at_path(answer, "changes") == false) {

@@ -119,6 +119,10 @@ const Json& at_path(const Json& object, std::string_view path) {
   return *at;
 }
 
+std::uint64_t number(const rt::Json& value) {
+  return value.is_number_unsigned() ? value.get<std::uint64_t>() : 0;
+}
+
 std::string coloured(std::string_view word, const Style& style) {
   const std::string text(word);
   if (!style.colour) return text;

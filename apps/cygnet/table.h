@@ -3,6 +3,7 @@
 
 /// Aligned columns for people, made from the items of a JSON list; and how one value reads. Pure.
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,6 +40,9 @@ struct Column {
 
 /// The value at a dotted path; null when there is none.
 [[nodiscard]] const rt::Json& at_path(const rt::Json& object, std::string_view path);
+
+/// A count; 0 for what is none.
+[[nodiscard]] std::uint64_t number(const rt::Json& value);
 
 /// Colours a word by what it means for the reader: good, waiting, bad.
 [[nodiscard]] std::string coloured(std::string_view word, const Style& style);

@@ -131,7 +131,7 @@ def split(text):
 def main():
     p = argparse.ArgumentParser(prog="./dev lint --clang-tidy", description=__doc__.split("\n")[0])
     p.add_argument("only", nargs="?", default=".", metavar="REGEX", help="only sources whose path matches")
-    p.add_argument("--build", default=str(TOP / "build" / "ci"))
+    p.add_argument("--build", default=str(TOP / "build" / "dev"))
     p.add_argument("--jobs", type=int, default=os.cpu_count())
     args = p.parse_args()
     listed = subprocess.run(["git", "ls-files", "src/*.cpp", "apps/*.cpp"], cwd=TOP, capture_output=True, text=True, check=True)

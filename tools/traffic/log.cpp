@@ -12,7 +12,7 @@
 namespace cygnet::traffic {
 namespace {
 
-constexpr char kMagic[8] = {'C', 'Y', 'G', 'T', 'L', 'O', 'G', '1'};
+constexpr char kLogMagic[8] = {'C', 'Y', 'G', 'T', 'L', 'O', 'G', '1'};
 constexpr std::size_t kFlushRecords = 16384;
 
 void write_all(int fd, const void* data, std::size_t size) {
@@ -30,7 +30,7 @@ void write_all(int fd, const void* data, std::size_t size) {
 LogWriter::LogWriter(const std::string& path, std::uint32_t self)
     : fd_(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)) {
   if (fd_ < 0) return;
-  write_all(fd_, kMagic, sizeof kMagic);
+  write_all(fd_, kLogMagic, sizeof kLogMagic);
   write_all(fd_, &self, sizeof self);
   pending_.reserve(kFlushRecords);
 }
@@ -55,12 +55,12 @@ std::optional<Log> read_log(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   if (!in) return std::nullopt;
   const std::string all((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-  constexpr std::size_t header = sizeof kMagic + sizeof(std::uint32_t);
-  if (all.size() < header || std::memcmp(all.data(), kMagic, sizeof kMagic) != 0) {
+  constexpr std::size_t header = sizeof kLogMagic + sizeof(std::uint32_t);
+  if (all.size() < header || std::memcmp(all.data(), kLogMagic, sizeof kLogMagic) != 0) {
     return std::nullopt;
   }
   Log log;
-  std::memcpy(&log.self, all.data() + sizeof kMagic, sizeof log.self);
+  std::memcpy(&log.self, all.data() + sizeof kLogMagic, sizeof log.self);
   log.records.resize((all.size() - header) / sizeof(Record));
   std::memcpy(log.records.data(), all.data() + header, log.records.size() * sizeof(Record));
   return log;

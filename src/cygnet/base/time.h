@@ -11,6 +11,10 @@ namespace cygnet {
 
 using Duration = std::chrono::nanoseconds;
 
+[[nodiscard]] constexpr double in_seconds(Duration d) {
+  return std::chrono::duration<double>(d).count();
+}
+
 /// A clock that never jumps (CLOCK_BOOTTIME in the daemons, virtual in the simulator).
 struct MonotonicClock {
   using duration = Duration;

@@ -18,9 +18,8 @@ using namespace std::chrono_literals;
 using test::Authority;
 using test::kPatience;
 using test::kToday;
+using test::today;
 using Role = Authority::Role;
-
-ServerTime today() { return kToday; }
 
 /// One end and what it has been told.
 struct End {

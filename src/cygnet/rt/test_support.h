@@ -41,6 +41,7 @@ class TempDir {
 
 /// Times are relative to this, never to the clock of the machine that runs the test.
 inline const ServerTime kToday{std::chrono::hours(24 * 365 * 56)};
+inline ServerTime today() { return kToday; }
 
 struct Authority {
   crypto::IdentityKey key;

@@ -23,8 +23,7 @@ namespace {
 using test::Authority;
 using test::kPatience;
 using test::kToday;
-
-ServerTime today() { return kToday; }
+using test::today;
 
 sockaddr_in loopback(std::uint16_t port) {
   sockaddr_in address{};

@@ -19,8 +19,6 @@ constexpr std::uint32_t kPeersMeasured = 64;
 constexpr int kRekeysMeasured = 3;
 constexpr Duration kJoin = minutes(2);
 
-double in_seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
-
 PlanTimes times_of(std::vector<double>& samples) {
   if (samples.empty()) return {};
   std::sort(samples.begin(), samples.end());

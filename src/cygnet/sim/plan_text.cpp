@@ -11,8 +11,6 @@
 namespace cygnet::sim {
 namespace {
 
-double in_seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
-
 __attribute__((format(printf, 1, 2))) std::string format(const char* pattern, ...) {
   char text[512];
   va_list args;

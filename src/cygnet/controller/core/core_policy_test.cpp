@@ -15,8 +15,8 @@ namespace pb = test::pb;
 constexpr const char* kOnlyAB = "rules:\n  - {from: name=a, to: name=b}\n";
 constexpr const char* kOnlyAC = "rules:\n  - {from: name=a, to: name=c}\n";
 
-struct Three : CoreWorld {
-  Three() {
+struct Published : CoreWorld {
+  Published() {
     for (const char* name : {"a", "b", "c"}) add(name);
     EXPECT_TRUE(apply(kOnlyAB));
     for (auto& [name, device] : devices) {
@@ -33,7 +33,7 @@ struct Three : CoreWorld {
 //# the controller relays the DH public values to authorized peers of that IPsec device as defined
 //# by a centralized policy.
 TEST(CorePolicy, AnAddedEdgeBringsBothDimsARemovedOneATombstone) {
-  Three world;
+  Published world;
   EXPECT_TRUE(world["a"].about("b.corp")->has_dim());
   EXPECT_FALSE(world["a"].about("c.corp"));
   ASSERT_TRUE(world.apply(kOnlyAC));
@@ -50,7 +50,7 @@ TEST(CorePolicy, AnAddedEdgeBringsBothDimsARemovedOneATombstone) {
 }
 
 TEST(CorePolicy, SettingsReachAttachedDevicesWithTheirOwnPrefixes) {
-  Three world;
+  Published world;
   for (auto& [name, device] : world.devices) device.heard.clear();
   ASSERT_TRUE(world.apply(R"(
 rekey: {every: 30m}
@@ -77,7 +77,7 @@ rules: [{from: name=a, to: name=b}]
 }
 
 TEST(CorePolicy, APolicyThatIsNotDurableIsNotInForce) {
-  Three world;
+  Published world;
   auto document = *policy::parse("mesh: corp\n" + std::string(kOnlyAC), "t");
   const auto specs = world.core->enrolled_specs();
   auto options = world.core->compile_options();
@@ -94,7 +94,7 @@ TEST(CorePolicy, APolicyThatIsNotDurableIsNotInForce) {
 }
 
 TEST(CorePolicy, AnExpectedVersionThatIsNotThePresentOneIsRefused) {
-  Three world;
+  Published world;
   auto document = *policy::parse("mesh: corp\n" + std::string(kOnlyAC), "t");
   auto compiled = *policy::CompiledPolicy::compile(document, world.core->compile_options(),
                                                    world.core->names());
@@ -105,7 +105,7 @@ TEST(CorePolicy, AnExpectedVersionThatIsNotThePresentOneIsRefused) {
 }
 
 TEST(CorePolicy, TombstonesAreKeptForHardLifetimeAndCertificateLifetime) {
-  Three world;
+  Published world;
   ASSERT_TRUE(world.apply(kOnlyAC));
   Device& b = world["b"];
   const auto told = [&] {
@@ -148,7 +148,7 @@ TEST(CorePolicy, TokensAreForgottenLongAfterTheyExpired) {
 }
 
 TEST(CoreRevoke, TombstonesListAndGoawayInOneRound) {
-  Three world;
+  Published world;
   for (auto& [name, device] : world.devices) device.heard.clear();
   const auto pin = crypto::sha256({world["b"].key.spki()});
   ASSERT_TRUE(world.revoke("b"));
@@ -183,7 +183,7 @@ TEST(CoreRevoke, TombstonesListAndGoawayInOneRound) {
 }
 
 TEST(CoreRevoke, TheNumberOnlyRisesAndRevokingTwiceIsOnce) {
-  Three world;
+  Published world;
   ASSERT_TRUE(world.revoke("b"));
   ASSERT_TRUE(world.revoke("b"));
   EXPECT_EQ(world.core->revocation_number(), 1U);
@@ -195,7 +195,7 @@ TEST(CoreRevoke, TheNumberOnlyRisesAndRevokingTwiceIsOnce) {
 }
 
 TEST(CoreRevoke, TwoAtOnceGetTwoNumbers) {
-  Three world;
+  Published world;
   const RequestId one = world.request();
   const RequestId two = world.request();
   world.core->revoke(one, "b", "x", "tester", world.now);
@@ -206,7 +206,7 @@ TEST(CoreRevoke, TwoAtOnceGetTwoNumbers) {
 }
 
 TEST(CoreRevoke, APublishUnderWayIsNotRelayedAfterIt) {
-  Three world;
+  Published world;
   world.pull_all();
   world["a"].heard.clear();
   world.publish_octets(world["b"], world.sign(world["b"], world.dim(world["b"], 1, 2)));
@@ -219,7 +219,7 @@ TEST(CoreRevoke, APublishUnderWayIsNotRelayedAfterIt) {
 }
 
 TEST(CoreRekey, AttachedDevicesAreOrderedAndAwayOnesWhenTheyCome) {
-  Three world;
+  Published world;
   world.drop(world["c"]);
   for (auto& [name, device] : world.devices) device.heard.clear();
   ASSERT_TRUE(world.rekey(std::nullopt));
@@ -305,7 +305,7 @@ TEST(CoreRestart, WhatWasAcknowledgedIsThereAfterwardsAndOnlyThat) {
 }
 
 TEST(CoreRestart, RemovalsByPolicyAndByRevocationAreToldAfterwards) {
-  Three world;
+  Published world;
   world.add("d");
   world.drop(world["a"]);
   ASSERT_TRUE(world.apply("rules:\n  - {from: name=a, to: name=c}\n"));
@@ -333,7 +333,7 @@ TEST(CoreRestart, RemovalsByPolicyAndByRevocationAreToldAfterwards) {
 }
 
 TEST(CoreRestart, TokensSettingsAndDevicesAreThere) {
-  Three world;
+  Published world;
   const std::string token = world.token("e");
   world.restart();
   EXPECT_EQ(world.core->policy_version(), 1U);

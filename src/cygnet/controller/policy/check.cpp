@@ -8,14 +8,13 @@
 
 #include "cygnet/controller/policy/nearest.h"
 #include "cygnet/controller/policy/parse.h"
+#include "cygnet/controller/policy/quoted.h"
 #include "cygnet/proto/ids/device_name.h"
 
 namespace cygnet::controller::policy {
 namespace {
 
 using std::chrono::milliseconds;
-
-std::string quoted(std::string_view text) { return "\"" + std::string(text) + "\""; }
 
 std::string at_place(const Document& document, Place place) {
   return place.line == 0 ? std::string("where it was enrolled") : where(document, place);

@@ -5,12 +5,11 @@
 
 #include "cygnet/base/assert.h"
 #include "cygnet/controller/policy/compiled_impl.h"
+#include "cygnet/controller/policy/quoted.h"
 #include "cygnet/controller/policy/values.h"
 
 namespace cygnet::controller::policy {
 namespace {
-
-std::string quoted(std::string_view text) { return "\"" + std::string(text) + "\""; }
 
 std::string proposal_list(const Document& document) {
   std::string out;

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "cygnet/controller/policy/ip_text.h"
+#include "cygnet/controller/policy/quoted.h"
 #include "cygnet/proto/ids/mesh_address.h"
 
 namespace cygnet::controller::policy {
@@ -60,8 +61,6 @@ const std::array<Reserved, 9>& reserved() {
   }();
   return list;
 }
-
-std::string quoted(std::string_view text) { return "\"" + std::string(text) + "\""; }
 
 }  // namespace
 

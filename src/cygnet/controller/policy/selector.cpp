@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "cygnet/controller/policy/quoted.h"
+
 namespace cygnet::controller::policy {
 namespace {
 
@@ -17,8 +19,6 @@ std::string_view trimmed(std::string_view text) {
   while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
   return text;
 }
-
-std::string quoted(std::string_view text) { return "\"" + std::string(text) + "\""; }
 
 bool is_pattern(std::string_view text) {
   return !text.empty() && text.size() <= 63 && std::all_of(text.begin(), text.end(), [](char c) {

@@ -47,12 +47,12 @@ TEST(SaPayload, EveryTruncationIsRefused) {
   }
 }
 
-struct Refusal {
+struct SaRefusal {
   const char* what;
   std::function<void(Bytes&)> breaks;
   const char* message;
 };
-class SaPayloadRefuses : public testing::TestWithParam<Refusal> {};
+class SaPayloadRefuses : public testing::TestWithParam<SaRefusal> {};
 
 TEST_P(SaPayloadRefuses, AndNamesTheSaPayload) {
   Bytes octets = sa();
@@ -65,7 +65,7 @@ TEST_P(SaPayloadRefuses, AndNamesTheSaPayload) {
       << proposals.error().message;
 }
 
-const Refusal kRefusals[] = {
+const SaRefusal kSaRefusals[] = {
     {"ProposalNeitherLastNorMore", [](Bytes& b) { b[0] = 1; }, "neither last (0) nor more (2)"},
     {"ProposalReserved", [](Bytes& b) { b[1] = 1; }, "reserved bits set (octet 43)"},
     {"ProposalLengthTooLong", [](Bytes& b) { b[3] = 0xff; }, "does not fit"},
@@ -110,7 +110,7 @@ const Refusal kRefusals[] = {
      },
      "proposal 2 repeats proposal 1"},
 };
-INSTANTIATE_TEST_SUITE_P(Malformed, SaPayloadRefuses, testing::ValuesIn(kRefusals),
+INSTANTIATE_TEST_SUITE_P(Malformed, SaPayloadRefuses, testing::ValuesIn(kSaRefusals),
                          [](const auto& test) { return std::string(test.param.what); });
 
 TEST(SaPayload, RefusesATransformWithAnAttributeCutShort) {

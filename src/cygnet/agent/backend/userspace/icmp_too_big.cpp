@@ -11,7 +11,6 @@ namespace {
 constexpr std::size_t kIcmpHeaderLength = 8;
 // RFC 1812 section 4.3.2.3: as much as fits 576 octets.
 constexpr std::size_t kMaxIpv4ErrorLength = 576;
-constexpr std::uint8_t kHopLimit = 64;
 
 bool may_answer(const InnerPacket& inner, ByteView packet) {
   const auto& s = inner.source.octets;

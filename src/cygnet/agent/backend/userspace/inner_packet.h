@@ -22,6 +22,7 @@ inline constexpr std::uint8_t kProtocolIcmpv6 = 58;
 inline constexpr std::size_t kIpv4HeaderLength = 20;
 inline constexpr std::size_t kIpv6HeaderLength = 40;
 inline constexpr std::size_t kUdpHeaderLength = 8;
+inline constexpr std::uint8_t kHopLimit = 64;  ///< of packets that start here
 
 enum class InnerFault : std::uint8_t {
   kVersion,  ///< neither 4 nor 6

@@ -8,8 +8,6 @@
 namespace cygnet::agent::userspace {
 namespace {
 
-constexpr std::uint8_t kHopLimit = 64;
-
 std::uint64_t udp_sum(const std::uint8_t* ip, ByteView udp) {
   return checksum_add(
       ipv6_pseudo_sum(ip + 8, ip + 24, static_cast<std::uint32_t>(udp.size()), kProtocolUdp), udp);
