@@ -33,6 +33,7 @@ UML, QEMU, BOTH = ("uml",), ("qemu",), ("uml", "qemu")
 # The longest first: they set the time of the whole.
 CASES = [
     Case("netem", UML, 300, f"{HERE}/netem_test.py"),
+    Case("xfrm", UML, 300, f"{HERE}/xfrm_backend_test.py"),
     Case("mesh", UML, 300, f"{E2E}/mesh_test.py:MeshComesUp"),
     Case("mesh", QEMU, 300, f"{E2E}/mesh_test.py"),
     Case("rekey", UML, 300, f"{HERE}/rekey_test.py"),
