@@ -178,7 +178,7 @@ class FullDisk(FaultTest):
         published = lambda name: self.mesh.ctl("GET", f"/api/v1/devices/{name}")["counter"]
         before = {d.name: published(d.name) for d in (a, b)}
         self.device_command(a, "rekey", "--agent")
-        self.lab.wait("a word about the disk", lambda: "space" in a.agent.tail(40), 20, watch=[a.agent])
+        self.lab.wait("a word about the disk", lambda: "No space left" in a.agent.tail(40), 20, watch=[a.agent])
         self.assertGreater(self.mesh.agent_status(a)["alarms"].get("disk-full", 0), 0)
         self.mesh.ctl("POST", "/api/v1/devices/d2/rekey", {})
 
@@ -205,7 +205,7 @@ class FullDisk(FaultTest):
         agent = self.mesh.start_agent(a)
         self.lab.wait("the refusal", lambda: not agent.alive(), 20)
         self.assertNotEqual(agent.popen.returncode, 0)
-        self.assertIn("space", agent.tail(10))
+        self.assertIn("No space left", agent.tail(10))
         os.unlink(filler)
         self.mesh.start_agent(a)
         self.await_settled()
