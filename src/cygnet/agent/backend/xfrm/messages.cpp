@@ -120,9 +120,11 @@ xfrm_user_tmpl template_to_wire(const Template& protect) {
   return out;
 }
 
+/// Copied, not filled in where it goes: netlink aligns to four octets, the kernel's structures to
+/// eight.
 template <class Header>
-Header& put_header(nlmsghdr* message) {
-  return *static_cast<Header*>(mnl_nlmsg_put_extra_header(message, sizeof(Header)));
+void put_header(nlmsghdr* message, const Header& header) {
+  std::memcpy(mnl_nlmsg_put_extra_header(message, sizeof header), &header, sizeof header);
 }
 
 }  // namespace
@@ -157,7 +159,7 @@ void MessageBatch::end(nlmsghdr* message) {
 void MessageBatch::put_sa(std::uint16_t type, const SaConfig& sa) {
   nlmsghdr* const message =
       begin(type, type == XFRM_MSG_NEWSA ? NLM_F_CREATE | NLM_F_EXCL : NLM_F_REPLACE);
-  auto& header = put_header<xfrm_usersa_info>(message);
+  xfrm_usersa_info header{};
   header.id.daddr = to_wire(sa.key.destination);
   header.id.spi = htonl(sa.key.spi);
   header.id.proto = IPPROTO_ESP;
@@ -173,6 +175,7 @@ void MessageBatch::put_sa(std::uint16_t type, const SaConfig& sa) {
   const std::uint32_t window = std::min(sa.replay_window, kWindowMax);
   const bool wide = sa.esn || window > kLegacyWindow;
   if (!wide) header.replay_window = static_cast<std::uint8_t>(window);
+  put_header(message, header);
   put_suite(message, sa);
   if (wide) put_window(message, std::max(window, std::uint32_t{1}));
   if (sa.encapsulation) put_encapsulation(message, *sa.encapsulation);
@@ -194,13 +197,13 @@ void MessageBatch::update_sa(const SaConfig& sa) { put_sa(XFRM_MSG_UPDSA, sa); }
 
 void MessageBatch::remove_sa(const SaKey& key) {
   nlmsghdr* const message = begin(XFRM_MSG_DELSA, 0);
-  put_header<xfrm_usersa_id>(message) = key_to_wire(key);
+  put_header(message, key_to_wire(key));
   end(message);
 }
 
 void MessageBatch::get_sa(const SaKey& key) {
   nlmsghdr* const message = begin(XFRM_MSG_GETSA, 0);
-  put_header<xfrm_usersa_id>(message) = key_to_wire(key);
+  put_header(message, key_to_wire(key));
   end(message);
 }
 
@@ -212,13 +215,14 @@ void MessageBatch::list_sas() {
 void MessageBatch::put_policy(std::uint16_t type, const PolicyConfig& policy) {
   nlmsghdr* const message =
       begin(type, type == XFRM_MSG_NEWPOLICY ? NLM_F_CREATE | NLM_F_EXCL : NLM_F_REPLACE);
-  auto& header = put_header<xfrm_userpolicy_info>(message);
+  xfrm_userpolicy_info header{};
   header.sel = selector_to_wire(policy.key.selector);
   unlimited(header.lft);
   header.priority = policy.priority;
   header.index = policy.index;
   header.dir = static_cast<std::uint8_t>(policy.key.direction);
   header.action = policy.action == Action::kBlock ? XFRM_POLICY_BLOCK : XFRM_POLICY_ALLOW;
+  put_header(message, header);
   CYGNET_ASSERT((policy.action == Action::kProtect) == policy.protect.has_value());
   if (policy.protect) {
     const xfrm_user_tmpl value = template_to_wire(*policy.protect);
@@ -237,9 +241,10 @@ void MessageBatch::add_policy(const PolicyConfig& policy) {
 
 void MessageBatch::remove_policy(const PolicyKey& key) {
   nlmsghdr* const message = begin(XFRM_MSG_DELPOLICY, 0);
-  auto& header = put_header<xfrm_userpolicy_id>(message);
+  xfrm_userpolicy_id header{};
   header.sel = selector_to_wire(key.selector);
   header.dir = static_cast<std::uint8_t>(key.direction);
+  put_header(message, header);
   put_mark(message, key.mark);
   end(message);
 }
@@ -251,10 +256,11 @@ void MessageBatch::list_policies() {
 
 void MessageBatch::unwatch_sa(const SaKey& key, const IpAddress& source, std::uint32_t reqid) {
   nlmsghdr* const message = begin(XFRM_MSG_NEWAE, NLM_F_REPLACE);
-  auto& header = put_header<xfrm_aevent_id>(message);
+  xfrm_aevent_id header{};
   header.sa_id = key_to_wire(key);
   header.saddr = to_wire(source);
   header.reqid = reqid;
+  put_header(message, header);
   mnl_attr_put_u32(message, XFRMA_REPLAY_THRESH, 0);
   mnl_attr_put_u32(message, XFRMA_ETIMER_THRESH, 0);
   end(message);

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 
 #include <cstring>
+#include <optional>
 
 #include "cygnet/agent/backend/common/netlink.h"
 #include "cygnet/agent/backend/xfrm/messages.h"
@@ -13,13 +14,16 @@
 namespace cygnet::agent::xfrm {
 namespace {
 
-/// The family's header of a message; null when the message is of another type or too short.
+/// The family's header of a message, copied (netlink aligns to four octets, these structures to
+/// eight); nothing when the message is of another type or too short.
 template <class Header>
-const Header* header_of(const nlmsghdr* message, std::initializer_list<int> types) {
+std::optional<Header> header_of(const nlmsghdr* message, std::initializer_list<int> types) {
   bool known = false;
   for (const int type : types) known = known || message->nlmsg_type == type;
-  if (!known || mnl_nlmsg_get_payload_len(message) < sizeof(Header)) return nullptr;
-  return static_cast<const Header*>(mnl_nlmsg_get_payload(message));
+  if (!known || mnl_nlmsg_get_payload_len(message) < sizeof(Header)) return std::nullopt;
+  Header header;
+  std::memcpy(&header, mnl_nlmsg_get_payload(message), sizeof header);
+  return header;
 }
 
 Selector selector_from(const xfrm_selector& in) {
@@ -63,16 +67,16 @@ SaState sa_from(const xfrm_usersa_info& info, const NetlinkAttributes& attribute
 }  // namespace
 
 std::optional<SaState> parse_sa(const nlmsghdr* message) {
-  const auto* const info = header_of<xfrm_usersa_info>(message, {XFRM_MSG_NEWSA, XFRM_MSG_UPDSA});
-  if (info == nullptr || info->id.proto != IPPROTO_ESP) return std::nullopt;
+  const auto info = header_of<xfrm_usersa_info>(message, {XFRM_MSG_NEWSA, XFRM_MSG_UPDSA});
+  if (!info || info->id.proto != IPPROTO_ESP) return std::nullopt;
   return sa_from(*info, NetlinkAttributes(message, sizeof *info, XFRMA_MAX));
 }
 
 std::optional<PolicyConfig> parse_policy(const nlmsghdr* message) {
-  const auto* const info =
+  const auto info =
       header_of<xfrm_userpolicy_info>(message, {XFRM_MSG_NEWPOLICY, XFRM_MSG_UPDPOLICY});
   // Policies of sockets have higher numbers.
-  if (info == nullptr || info->dir > XFRM_POLICY_FWD) return std::nullopt;
+  if (!info || info->dir > XFRM_POLICY_FWD) return std::nullopt;
   const NetlinkAttributes attributes(message, sizeof *info, XFRMA_MAX);
   PolicyConfig out;
   out.index = info->index;
@@ -93,8 +97,8 @@ std::optional<PolicyConfig> parse_policy(const nlmsghdr* message) {
 }
 
 std::optional<ReplayEvent> parse_replay_event(const nlmsghdr* message) {
-  const auto* const id = header_of<xfrm_aevent_id>(message, {XFRM_MSG_NEWAE});
-  if (id == nullptr || id->sa_id.proto != IPPROTO_ESP) return std::nullopt;
+  const auto id = header_of<xfrm_aevent_id>(message, {XFRM_MSG_NEWAE});
+  if (!id || id->sa_id.proto != IPPROTO_ESP) return std::nullopt;
   ReplayEvent out;
   out.key = {from_wire(id->sa_id.daddr, id->sa_id.family), ntohl(id->sa_id.spi)};
   out.source = from_wire(id->saddr, id->sa_id.family);
@@ -104,8 +108,8 @@ std::optional<ReplayEvent> parse_replay_event(const nlmsghdr* message) {
 }
 
 std::optional<ExpireEvent> parse_expire(const nlmsghdr* message) {
-  const auto* const expire = header_of<xfrm_user_expire>(message, {XFRM_MSG_EXPIRE});
-  if (expire == nullptr || expire->state.id.proto != IPPROTO_ESP) return std::nullopt;
+  const auto expire = header_of<xfrm_user_expire>(message, {XFRM_MSG_EXPIRE});
+  if (!expire || expire->state.id.proto != IPPROTO_ESP) return std::nullopt;
   ExpireEvent out;
   out.sa = sa_from(expire->state, NetlinkAttributes(message, sizeof *expire, XFRMA_MAX));
   out.hard = expire->hard != 0;
@@ -113,8 +117,8 @@ std::optional<ExpireEvent> parse_expire(const nlmsghdr* message) {
 }
 
 std::optional<MappingEvent> parse_mapping(const nlmsghdr* message) {
-  const auto* const mapping = header_of<xfrm_user_mapping>(message, {XFRM_MSG_MAPPING});
-  if (mapping == nullptr) return std::nullopt;
+  const auto mapping = header_of<xfrm_user_mapping>(message, {XFRM_MSG_MAPPING});
+  if (!mapping) return std::nullopt;
   MappingEvent out;
   out.key = {from_wire(mapping->id.daddr, mapping->id.family), ntohl(mapping->id.spi)};
   out.reqid = mapping->reqid;
@@ -124,8 +128,8 @@ std::optional<MappingEvent> parse_mapping(const nlmsghdr* message) {
 }
 
 std::optional<AcquireEvent> parse_acquire(const nlmsghdr* message) {
-  const auto* const acquire = header_of<xfrm_user_acquire>(message, {XFRM_MSG_ACQUIRE});
-  if (acquire == nullptr || acquire->id.proto != IPPROTO_ESP) return std::nullopt;
+  const auto acquire = header_of<xfrm_user_acquire>(message, {XFRM_MSG_ACQUIRE});
+  if (!acquire || acquire->id.proto != IPPROTO_ESP) return std::nullopt;
   const NetlinkAttributes attributes(message, sizeof *acquire, XFRMA_MAX);
   AcquireEvent out;
   out.packet = selector_from(acquire->sel);

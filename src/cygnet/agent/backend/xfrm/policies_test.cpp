@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <optional>
 #include <set>
 
 #include "cygnet/agent/backend/api/ip_text.h"
@@ -18,8 +19,8 @@ namespace {
 IpPrefix net(const std::string& text) { return *parse_ip_prefix(text); }
 
 /// The policy that the kernel takes for a packet: the best priority among those that match.
-const PolicyConfig* taken(const std::vector<PolicyConfig>& policies, Direction direction,
-                          const std::string& source, const std::string& destination) {
+std::optional<PolicyConfig> taken(const std::vector<PolicyConfig>& policies, Direction direction,
+                                  const std::string& source, const std::string& destination) {
   const PolicyConfig* best = nullptr;
   for (const PolicyConfig& policy : policies) {
     if (policy.key.direction != direction || policy.key.mark != 0 ||
@@ -30,7 +31,8 @@ const PolicyConfig* taken(const std::vector<PolicyConfig>& policies, Direction d
     }
     if (best == nullptr || policy.priority < best->priority) best = &policy;
   }
-  return best;
+  if (best == nullptr) return std::nullopt;
+  return *best;
 }
 
 /// A device with 10.1.0.0/16 and a peer with all of 10.0.0.0/8.
@@ -48,8 +50,8 @@ std::vector<PolicyConfig> device() {
 
 TEST(Policies, WhatComesFromAPeerToUsMustHaveComeByItsSas) {
   for (const Direction direction : {Direction::kIn, Direction::kForward}) {
-    const PolicyConfig* const policy = taken(device(), direction, "10.9.0.1", "10.1.0.1");
-    ASSERT_NE(policy, nullptr);
+    const auto policy = taken(device(), direction, "10.9.0.1", "10.1.0.1");
+    ASSERT_TRUE(policy);
     ASSERT_EQ(policy->action, Action::kProtect);
     EXPECT_EQ(policy->protect->reqid, 5U);
   }
@@ -57,8 +59,8 @@ TEST(Policies, WhatComesFromAPeerToUsMustHaveComeByItsSas) {
 
 TEST(Policies, WhatComesFromAPeerToSomebodyElseIsBlocked) {
   for (const Direction direction : {Direction::kIn, Direction::kForward}) {
-    const PolicyConfig* const policy = taken(device(), direction, "10.9.0.1", "203.0.113.1");
-    ASSERT_NE(policy, nullptr);
+    const auto policy = taken(device(), direction, "10.9.0.1", "203.0.113.1");
+    ASSERT_TRUE(policy);
     EXPECT_EQ(policy->action, Action::kBlock);
   }
 }
