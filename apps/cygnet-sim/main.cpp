@@ -10,6 +10,7 @@
 #include "cygnet/sim/plan.h"
 #include "cygnet/sim/runner.h"
 #include "cygnet/sim/seed_file.h"
+#include "swarm_live.h"
 
 namespace sim = cygnet::sim;
 
@@ -244,6 +245,7 @@ int main(int argc, char** argv) {
   plan->add_option("--cores", question.cores, "of the controller")->capture_default_str();
   plan->add_option("--link-mbit", mbit, "of the controller, out")->capture_default_str();
   plan->add_option("--svg", path, "plot into this file");
+  cygnet::apps::SwarmLiveCommand swarm_live(app);
   CLI::App* const scenarios = app.add_subcommand("scenarios", "list them");
   CLI::App* const plants = app.add_subcommand("plants", "list the faults that can be planted");
   CLI11_PARSE(app, argc, argv);
@@ -264,6 +266,7 @@ int main(int argc, char** argv) {
     question.link_octets = mbit * 125'000;
     return command_plan(question, path);
   }
+  if (swarm_live.parsed()) return swarm_live.run();
   if (replay->parsed()) return command_replay(path, chosen.verbose);
   auto prepared = sim::prepare(chosen.file);
   if (!prepared) return complain(prepared.error());

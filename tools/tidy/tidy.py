@@ -14,7 +14,7 @@ import sys
 LAYERS = ["base", "crypto", "proto/rekey", "proto/ids", "proto", "esp", "rt", "wire", "debug",
           "agent/core", "agent/backend/api", "agent/backend", "agent/link", "agent/driver",
           "controller/core", "controller/policy", "controller/store", "controller/session",
-          "controller/driver", "controller/api", "sim"]
+          "controller/driver", "controller/api", "sim", "load"]
 MAY_INCLUDE = {
     "base": set(),
     "crypto": {"base"},
@@ -39,7 +39,8 @@ MAY_INCLUDE = {
                        "controller/session", "controller/driver"},
     "controller/driver": {"base", "crypto", "proto", "proto/ids", "rt", "wire", "controller/core", "controller/policy",
                           "controller/store", "controller/session", "controller/api"},
-    "sim": set(LAYERS) - {"rt"},
+    "sim": set(LAYERS) - {"rt", "load"},
+    "load": {"base", "crypto", "proto", "proto/ids", "rt", "wire", "agent/backend/api", "agent/core", "agent/link"},
 }
 PURE = {"base", "crypto", "proto/ids", "proto/rekey", "proto", "esp", "agent/core", "controller/core"}
 # Headers of plain values that a lower layer may name although they stand beside an engine: the core
