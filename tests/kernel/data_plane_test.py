@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernel's IPsec as the data plane of real agents, alone and mixed with the userspace one."""
+import os
+import re
+import subprocess
+import unittest
+
+from support import BIN, MeshTest
+
+ERRORS = re.compile(r"^(Xfrm\w+)\s+(\d+)$", re.MULTILINE)
+# A peer's dummies are dropped by design and counted as this one.
+EXPLAINED = {"XfrmInStateProtoError"}
+
+
+class Backend(unittest.TestCase):
+    def test_the_backend_alone_passes_its_tests(self):
+        program = os.path.join(BIN, "xfrm_kernel_test")
+        done = subprocess.run([program], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        for line in done.stdout.splitlines():
+            if "system calls an SA" in line:
+                print(line, flush=True)
+        self.assertEqual(done.returncode, 0, done.stdout[-6000:])
+
+
+class KernelMesh(MeshTest):
+    """Which agents have the kernel's data plane: by position."""
+    devices = 2
+    kernel = (True, True)
+
+    def start_mixed(self):
+        self.start_controller()
+        for device in self.mesh.devices:
+            self.mesh.join(device)
+        for device, kernel in zip(self.mesh.devices, self.kernel):
+            self.mesh.start_agent(device, ["--data-plane", "kernel" if kernel else "userspace"])
+        self.await_settled()
+
+    def kernel_devices(self):
+        return [d for d, kernel in zip(self.mesh.devices, self.kernel) if kernel]
+
+    def errors(self, device):
+        text = self.lab.run(["ip", "netns", "exec", device.ns, "cat", "/proc/net/xfrm_stat"]).stdout
+        return {name: int(count) for name, count in ERRORS.findall(text) if int(count) and name not in EXPLAINED}
+
+    def spis(self, device):
+        return set(re.findall(r"spi (0x[0-9a-f]+)", self.lab.ip(device.ns, "xfrm", "state").stdout)) - {"0x00000000"}
+
+    def test_packets_pass_a_rekey_loses_none_and_a_stop_leaves_nothing_open(self):
+        self.start_mixed()
+        a, b = self.mesh.devices
+        with self.subTest("the status names the data plane"):
+            for device, kernel in zip(self.mesh.devices, self.kernel):
+                self.assertEqual(self.mesh.agent_status(device)["backend"], "kernel" if kernel else "userspace")
+        with self.subTest("IPv4 and IPv6 pass both ways"):
+            for x, y in ((a, b), (b, a)):
+                self.assertEqual(self.ping(x, y.inner4), 3)
+                self.assertEqual(self.ping(x, y.inner6), 3)
+        with self.subTest("a rekey of either end loses nothing"):
+            for device in (a, b):
+                before = self.mesh.agent_status(device)["generation"]["counter"]
+                flow = subprocess.Popen(["ip", "netns", "exec", a.ns, "ping", "-n", "-q", "-c", "400", "-i", "0.01", "-W", "2",
+                                         "-I", a.inner4, b.inner4], stdout=subprocess.PIPE, text=True)
+                self.addCleanup(flow.kill)
+                self.mesh.cygnet("rekey", device.name)
+                self.lab.wait("a new generation", lambda d=device, g=before:
+                              self.mesh.agent_status(d)["generation"]["counter"] != g, 20)
+                self.await_settled()
+                said = flow.communicate(timeout=60)[0]
+                self.assertIn("400 packets transmitted, 400 received", said)
+        with self.subTest("only the newest pair is left in the kernel"):
+            for device in self.kernel_devices():
+                self.lab.wait("the old SAs gone", lambda d=device: len(self.spis(d)) == 2, 30)
+        with self.subTest("no error counter rose"):
+            for device in self.kernel_devices():
+                self.assertEqual(self.errors(device), {})
+        with self.subTest("a stopped agent leaves its prefixes closed, `down --open` opens them"):
+            device = self.kernel_devices()[0]
+            other = b if device is a else a
+            device.agent.stop()
+            self.assertEqual(self.ping(device, other.inner4, 1), 0)
+            policies = self.lab.ip(device.ns, "xfrm", "policy").stdout
+            self.assertIn("action block", policies)
+            self.assertEqual(self.spis(device), set())
+            self.mesh.command("cygnet-agent", "down", "--open", "--state", device.state, ns=device.ns)
+            self.assertEqual(self.lab.ip(device.ns, "xfrm", "policy").stdout, "")
+
+
+class MixedMesh(KernelMesh):
+    kernel = (True, False)
+
+
+class MixedMeshTheOtherWay(KernelMesh):
+    kernel = (False, True)
