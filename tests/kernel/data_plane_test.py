@@ -1,25 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernel's IPsec as the data plane of real agents, alone and mixed with the userspace one."""
-import os
 import re
 import subprocess
-import unittest
 
-from support import BIN, MeshTest
+from support import MeshTest
+from traffic import TrafficTest
 
 ERRORS = re.compile(r"^(Xfrm\w+)\s+(\d+)$", re.MULTILINE)
 # A peer's dummies are dropped by design and counted as this one.
 EXPLAINED = {"XfrmInStateProtoError"}
-
-
-class Backend(unittest.TestCase):
-    def test_the_backend_alone_passes_its_tests(self):
-        program = os.path.join(BIN, "xfrm_kernel_test")
-        done = subprocess.run([program], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-        for line in done.stdout.splitlines():
-            if "system calls an SA" in line:
-                print(line, flush=True)
-        self.assertEqual(done.returncode, 0, done.stdout[-6000:])
 
 
 class KernelMesh(MeshTest):
@@ -32,7 +21,8 @@ class KernelMesh(MeshTest):
         for device in self.mesh.devices:
             self.mesh.join(device)
         for device, kernel in zip(self.mesh.devices, self.kernel):
-            self.mesh.start_agent(device, ["--data-plane", "kernel" if kernel else "userspace"])
+            device.data_plane = "kernel" if kernel else "userspace"
+            self.mesh.start_agent(device)
         self.await_settled()
 
     def kernel_devices(self):
@@ -91,3 +81,24 @@ class MixedMesh(KernelMesh):
 
 class MixedMeshTheOtherWay(KernelMesh):
     kernel = (False, True)
+
+
+class StatesFlushedByHand(TrafficTest):
+    """`ip xfrm state flush` under traffic."""
+    devices = 2
+
+    def test_new_keys_heal_it_and_nothing_leaves_in_clear(self):
+        self.mesh.choose_data_planes("kernel")
+        self.start_mesh()
+        capture, pcap = self.capture_underlay()
+        self.phases.first_contact(self.start_device)
+        a, b = self.mesh.devices
+        before = self.phases.counters()["d1"]
+        self.lab.ip(a.ns, "xfrm", "state", "flush")
+        self.lab.wait("a new generation", lambda: self.phases.counters()["d1"] != before, 20, watch=[a.agent])
+        self.await_settled()
+        self.assertEqual(self.ping(a, b.inner4), 3)
+        self.assertEqual(self.ping(b, a.inner6), 3)
+        self.tcp_is_intact(self.stop_traffic())
+        self.stop_capture(capture)
+        self.nothing_in_clear(pcap)

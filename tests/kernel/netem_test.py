@@ -20,12 +20,15 @@ class Netem(TrafficTest):
         self.start_mesh()
         for device in self.mesh.devices:
             self.capture_wire(device)
-            # Towards the device: ESP in one band, so that its losses can be told from the controller's TCP and ARP.
+            # Towards the device: ESP in one band, so that its losses can be told from the controller's TCP and ARP,
+            # and from its answers to discovery, which come to the ESP port too, behind four octets of zero.
             link = f"to-{device.name}"
             self.tc("qdisc", "add", "dev", link, "root", "handle", "1:", "prio", "bands", "3", "priomap", *["1"] * 16)
             self.netem(link, ESP_BAND)
-            self.tc("filter", "add", "dev", link, "parent", "1:", "protocol", "ip", "u32", "match", "ip", "protocol", "17", "0xff",
-                    "match", "ip", "dport", "4500", "0xffff", "flowid", ESP_BAND)
+            port = ["protocol", "ip", "u32", "match", "ip", "protocol", "17", "0xff", "match", "ip", "dport", "4500", "0xffff"]
+            add = ["filter", "add", "dev", link, "parent", "1:"]
+            self.tc(*add, "prio", "1", *port, "match", "u32", "0", "0xffffffff", "at", "28", "flowid", REST_BAND)
+            self.tc(*add, "prio", "2", *port, "flowid", ESP_BAND)
         for device in self.mesh.devices:
             self.start_device(device)
         self.await_settled()

@@ -32,6 +32,9 @@ class Case:
 UML, QEMU, BOTH = ("uml",), ("qemu",), ("uml", "qemu")
 # The longest first: they set the time of the whole.
 CASES = [
+    Case("demo_kernel", BOTH, 400, f"{HERE}/demo_test.py:kernel_everywhere"),
+    Case("demo_mixed", BOTH, 400, f"{HERE}/demo_test.py:mixed"),
+    Case("data_plane", UML, 400, f"{HERE}/data_plane_test.py"),
     Case("netem", UML, 300, f"{HERE}/netem_test.py"),
     Case("xfrm", UML, 300, f"{HERE}/xfrm_backend_test.py"),
     Case("mesh", UML, 300, f"{E2E}/mesh_test.py:MeshComesUp"),

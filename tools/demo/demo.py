@@ -41,8 +41,10 @@ class Demo:
     def build(self):
         n = self.options.devices
         self.lab = Lab("cygdemo")
-        self.say(f"Underlay: {n} devices around one router, a controller; d{n} sits behind a NAT.")
-        self.mesh = Mesh(self.lab, self.options.bin, n, self.say)
+        nat = "" if self.options.no_nat else f"; d{n} sits behind a NAT"
+        self.say(f"Underlay: {n} devices around one router, a controller{nat}.")
+        self.mesh = Mesh(self.lab, self.options.bin, n, self.say, nat=not self.options.no_nat)
+        self.mesh.choose_data_planes(self.options.data_plane)
         self.pcap = os.path.join(self.lab.dir, "underlay.pcap")
         snap = "0" if self.options.evidence else "128"
         self.capture = self.lab.start("tcpdump", ["tcpdump", "-i", "any", "-Q", "in", "-s", snap, "-B", "131072", "-n",
@@ -78,7 +80,7 @@ class Demo:
 
     def start_traffic(self, device):
         n = len(self.mesh.devices)
-        rate = min(RATE_PER_DIRECTION, RATE_TOTAL / (n * (n - 1)))
+        rate = min(self.options.rate, RATE_TOTAL / (n * (n - 1)))
         peers = []
         for other in self.mesh.devices:
             if other is device:
@@ -90,7 +92,7 @@ class Demo:
         self.traffic.append((device, log, self.lab.start(
             f"traffic-{device.name}",
             [os.path.join(self.options.bin, "cygnet-traffic"), "run", "--self", str(device.number), "--rate", str(rate),
-             "--tcp-mbit", str(TCP_MBIT), "--log", log, "--summary", log + ".json", *peers], ns=device.ns)))
+             "--tcp-mbit", str(self.options.tcp_mbit), "--log", log, "--summary", log + ".json", *peers], ns=device.ns)))
 
     # -- the run -------------------------------------------------------------------------------
     def run(self):
@@ -138,7 +140,7 @@ class Demo:
         inner = ["10.77.0.0/16", "fd77:77::/32"] + [f"{a}/128" for a in self.mesh_addresses()]
         seen = reporting.capture(self.options.bin, self.pcap, CONTROL_PORT, inner)
         tcp = [json.load(open(log + ".json")) for log in logs]
-        out = {"devices": n, "pairs_expected": n * (n - 1) // 2, "pairs_up": phases.windows[0].extra.pop("pairs_up"),
+        out = {"devices": n, "data_planes": [d.data_plane for d in self.mesh.devices], "pairs_expected": n * (n - 1) // 2, "pairs_up": phases.windows[0].extra.pop("pairs_up"),
                "rekeys": phases.rekeys,
                **reporting.build(phases.windows, by_phase, n * (n - 1)),
                "cleartext_packets": seen["cleartext_packets"], "esp_packets": seen["esp_packets"],
@@ -197,6 +199,12 @@ def parse(argv):
     p.add_argument("--evidence", metavar="DIR", help="keep raw logs, daemons' logs and the whole capture")
     p.add_argument("--keep", action="store_true", help="leave the mesh up at the end and say how to enter it")
     p.add_argument("--key-log", metavar="DIR", help="traffic keys for an analyser (only with the insecure test build)")
+    p.add_argument("--data-plane", choices=("userspace", "kernel", "mixed"), default="userspace",
+                   help="who encrypts; mixed: the kernel on devices with an even number (default userspace)")
+    p.add_argument("--no-nat", action="store_true", help="the last device without a NAT, for kernels that have none")
+    p.add_argument("--rate", type=float, default=RATE_PER_DIRECTION, metavar="N",
+                   help=f"datagrams a second and direction (default {RATE_PER_DIRECTION})")
+    p.add_argument("--tcp-mbit", type=float, default=TCP_MBIT, metavar="N", help=f"of each TCP flow (default {TCP_MBIT})")
     p.add_argument("--bin", required=True, help=argparse.SUPPRESS)
     options = p.parse_args(argv)
     if not 3 <= options.devices <= 32:

@@ -22,6 +22,7 @@ class Device:
         self.prefixes = [f"10.77.{number}.0/24", f"fd77:77:{number:x}::/64"]
         self.behind_nat = False
         self.endpoint = None
+        self.data_plane = "userspace"
         self.agent = None
 
     def api(self, method, path, body=None):
@@ -75,6 +76,12 @@ class Mesh:
             self.lab.run(["ip", "netns", "exec", nat, "nft", rule])
         return ns
 
+    def choose_data_planes(self, kind):
+        """kernel or userspace everywhere, or mixed: the kernel's for even numbers, so that pairs of every kind exist."""
+        for device in self.devices:
+            kernel = kind == "kernel" or (kind == "mixed" and device.number % 2 == 0)
+            device.data_plane = "kernel" if kernel else "userspace"
+
     # -- the steps a user types ----------------------------------------------------------------
     def command(self, program, *args, ns=None, show=True, check=True):
         shown = " ".join([program, *(shlex.quote(a) for a in args)]).replace(self.lab.dir + "/", "")
@@ -126,10 +133,11 @@ class Mesh:
 
     def start_agent(self, device, extra=()):
         endpoint = ["--endpoint", device.endpoint] if device.endpoint else []
+        plane = ["--data-plane", device.data_plane] if device.data_plane != "userspace" else []
         device.agent = self.lab.start(
             f"agent-{device.name}",
             [os.path.join(self.bin, "cygnet-agent"), "run", "--state", device.state, "--esp-port", str(ESP_PORT),
-             "--api-socket", device.socket, *endpoint, *extra], ns=device.ns)
+             "--api-socket", device.socket, *endpoint, *plane, *extra], ns=device.ns)
         return device.agent
 
     # -- what is true now ----------------------------------------------------------------------
@@ -175,6 +183,15 @@ class Mesh:
             except (OSError, ValueError):
                 continue
         return total
+
+    def kernel_errors(self):
+        """{device: {counter: count}} of the kernel's IPsec, where it is the data plane."""
+        found = {}
+        for d in self.devices:
+            if d.data_plane == "kernel":
+                text = self.lab.run(["ip", "netns", "exec", d.ns, "cat", "/proc/net/xfrm_stat"]).stdout
+                found[d.name] = {name: int(count) for name, count in (line.split() for line in text.splitlines())}
+        return found
 
     def agent_status(self, device):
         return device.api("GET", "/api/v1/status")

@@ -23,6 +23,7 @@ class Window:
         self.quiet_after_ns = 0
         self.touched = set()   # device numbers whose pairs the phase may disturb
         self.drops = {}
+        self.kernel_errors = {}   # device: {counter: rise}
         self.extra = {}
 
     def as_json(self):
@@ -43,6 +44,7 @@ class Phases:
         self.await_settled(f"all pairs settled before {name}") if self.windows else None
         window = Window(name)
         window.drops_before = self.mesh.drops()
+        window.kernel_errors_before = self.mesh.kernel_errors()
         return window
 
     def close(self, window, devices=None):
@@ -50,6 +52,9 @@ class Phases:
         after = self.mesh.drops()
         before = window.drops_before
         window.drops = {k: v - before.get(k, 0) for k, v in after.items() if v != before.get(k, 0)}
+        for name, now in self.mesh.kernel_errors().items():
+            rose = {k: n - window.kernel_errors_before[name].get(k, 0) for k, n in now.items()}
+            window.kernel_errors[name] = {k: n for k, n in rose.items() if n}
         self.windows.append(window)
         seconds = (window.end_ns - window.start_ns) / 1e9
         self.say(f"  {window.name}: {seconds:.1f} s")

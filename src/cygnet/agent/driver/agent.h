@@ -32,7 +32,6 @@ namespace cygnet::agent {
 
 inline constexpr ErrorCode kErrNoOutbound{"no-outbound"};
 inline constexpr ErrorCode kErrPing{"ping"};
-inline constexpr ErrorCode kErrUnknownPeer{"unknown-peer"};
 
 using BackendFactory =
     std::function<Result<std::unique_ptr<SadBackend>>(rt::Loop&, BackendEvents&)>;

@@ -24,6 +24,11 @@
 
 namespace cygnet::agent {
 
+inline constexpr ErrorCode kErrUnknownPeer{"unknown-peer"};
+inline constexpr ErrorCode kErrInstalledTwice{"installed-twice"};
+inline constexpr ErrorCode kErrSpiCollision{"spi-collision"};
+inline constexpr ErrorCode kErrStatesLost{"states-lost"};
+
 /// IPv4 or IPv6 address. IPv4 uses the first four octets.
 struct IpAddress {
   bool is_v6 = false;

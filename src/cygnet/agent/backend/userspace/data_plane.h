@@ -25,9 +25,6 @@
 
 namespace cygnet::agent::userspace {
 
-inline constexpr ErrorCode kErrSpiCollision{"spi-collision"};
-inline constexpr ErrorCode kErrUnknownPeer{"unknown-peer"};
-inline constexpr ErrorCode kErrInstalledTwice{"installed-twice"};
 inline constexpr ErrorCode kErrTunGone{"tun-gone"};
 
 class DataPlane {

@@ -16,7 +16,6 @@ namespace cygnet::agent::xfrm {
 inline constexpr ErrorCode kErrKernelEsp{"kernel-esp"};
 inline constexpr ErrorCode kErrKernelAlgorithm{"kernel-algorithm"};
 inline constexpr ErrorCode kErrKernelRefused{"kernel-refused"};
-inline constexpr ErrorCode kErrSpiCollision{"spi-collision"};
 
 /// Why the kernel refused an SA, with its cure.
 /// @param error  errno

@@ -29,11 +29,8 @@
 
 namespace cygnet::agent::xfrm {
 
-inline constexpr ErrorCode kErrUnknownPeer{"unknown-peer"};
-inline constexpr ErrorCode kErrInstalledTwice{"installed-twice"};
 inline constexpr ErrorCode kErrNoPath{"no-path"};
 inline constexpr ErrorCode kErrReqids{"reqids"};
-inline constexpr ErrorCode kErrStatesLost{"states-lost"};
 
 class XfrmBackend final : public SadBackend, private PrefixSink {
  public:
@@ -161,6 +158,7 @@ class XfrmBackend final : public SadBackend, private PrefixSink {
 
   // xfrm_sas.cpp
   [[nodiscard]] std::optional<Path> path_to(const Peer& peer);
+  [[nodiscard]] SaConfig config_of(const Sa& sa, const SaPairSpec& spec) const;
   void install_inbound(Peer& peer, Pair& pair, const SaPairSpec& spec,
                        const std::shared_ptr<Installing>& job);
   void install_outbound(proto::PeerId id, Pair& pair, const SaPairSpec& spec,

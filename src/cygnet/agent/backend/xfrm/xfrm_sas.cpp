@@ -72,6 +72,18 @@ void XfrmBackend::install(SaPairSpec spec) {
   }
 }
 
+// What an SA of either direction has of its pair; keys and ports differ.
+SaConfig XfrmBackend::config_of(const Sa& sa, const SaPairSpec& spec) const {
+  SaConfig config;
+  config.key = sa.key;
+  config.source = sa.source;
+  config.reqid = sa.reqid;
+  config.suite = spec.suite;
+  config.esn = spec.esn;
+  config.soft_packet_limit = soft_packet_limit_;
+  return config;
+}
+
 void XfrmBackend::install_inbound(Peer& peer, Pair& pair, const SaPairSpec& spec,
                                   const std::shared_ptr<Installing>& job) {
   // A peer whose address is not known yet finds us where our own address says.
@@ -98,17 +110,11 @@ void XfrmBackend::install_inbound(Peer& peer, Pair& pair, const SaPairSpec& spec
     sa.reqid = peer.reqid;
     sa.inbound = true;
     sa.watched = true;
-    SaConfig config;
-    config.key = sa.key;
-    config.source = sa.source;
-    config.reqid = sa.reqid;
-    config.suite = spec.suite;
+    SaConfig config = config_of(sa, spec);
     config.encr = lane.inbound_encr.reveal();
     config.integ = lane.inbound_integ.reveal();
-    config.esn = spec.esn;
     config.replay_window = spec.replay_window;
     config.encapsulation = Encapsulation{path.remote.port, config_.port};
-    config.soft_packet_limit = soft_packet_limit_;
     config.watch = true;
     const Place place{spec.peer, spec.pair, true, i};
     if (!places_.emplace(sa.key, place).second) {
@@ -147,16 +153,10 @@ void XfrmBackend::install_outbound(proto::PeerId id, Pair& pair, const SaPairSpe
   sa.key = {pair.path.remote.address, lane.outbound.value()};
   sa.source = pair.path.local;
   sa.reqid = *reqid;
-  SaConfig config;
-  config.key = sa.key;
-  config.source = sa.source;
-  config.reqid = sa.reqid;
-  config.suite = spec.suite;
+  SaConfig config = config_of(sa, spec);
   config.encr = lane.outbound_encr.reveal();
   config.integ = lane.outbound_integ.reveal();
-  config.esn = spec.esn;
   config.encapsulation = Encapsulation{config_.port, pair.path.remote.port};
-  config.soft_packet_limit = soft_packet_limit_;
   config.output_mark = config_.routing.fwmark;
   if (!places_.emplace(sa.key, Place{id, spec.pair, false, 0}).second) {
     used_reqids_.erase(*reqid);
