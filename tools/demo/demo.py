@@ -151,8 +151,8 @@ class Demo:
                        "received_octets": sum(t["tcp_received_octets"] for t in tcp),
                        "wrong_octets": sum(t["tcp_wrong_octets"] for t in tcp)},
                "dh_private_values_alive_max": privates, "sa_pairs_per_peer_max": pairs_max}
-        rows = reporting.verdicts(out)
-        out["pass"] = all(holds for _, holds, _ in rows)
+        rows = reporting.verdicts(out, not self.options.no_time_limits)
+        out["pass"] = all(holds is not False for _, holds, _ in rows)
         print(reporting.table(out, rows, phases.windows))
         for example in seen["examples"]:
             print(f"  underlay: {example}")
@@ -202,6 +202,7 @@ def parse(argv):
     p.add_argument("--data-plane", choices=("userspace", "kernel", "mixed"), default="userspace",
                    help="who encrypts; mixed: the kernel on devices with an even number (default userspace)")
     p.add_argument("--no-nat", action="store_true", help="the last device without a NAT, for kernels that have none")
+    p.add_argument("--no-time-limits", action="store_true", help="times are printed and not judged, for slow machines")
     p.add_argument("--rate", type=float, default=RATE_PER_DIRECTION, metavar="N",
                    help=f"datagrams a second and direction (default {RATE_PER_DIRECTION})")
     p.add_argument("--tcp-mbit", type=float, default=TCP_MBIT, metavar="N", help=f"of each TCP flow (default {TCP_MBIT})")

@@ -23,11 +23,19 @@ KERNEL_ERRORS = {
 }
 
 
-def unexplained_kernel_errors(name, window, dummies):
-    """{device: {counter: rise}} of what no sentence above explains."""
+def unexplained_kernel_errors(name, phase, dummies):
+    """{device: {counter: rise}} of what no sentence here explains."""
     explained = KERNEL_ERRORS.get(name, set()) | ({"XfrmInStateProtoError"} if dummies else set())
-    found = {d: {k: n for k, n in rose.items() if k not in explained} for d, rose in window.items()}
+    if only_refusals_unheld(phase):
+        explained = explained | {"XfrmOutNoStates"}
+    found = {d: {k: n for k, n in rose.items() if k not in explained} for d, rose in phase["kernel_errors"].items()}
     return {d: rose for d, rose in found.items() if rose}
+
+
+def only_refusals_unheld(phase):
+    """While a device's first SA is on its way, the kernel holds packets, but not the ICMP errors it makes itself: those
+    for datagrams that came before their receiver listened. There cannot be more of them than such datagrams."""
+    return sum(rose.get("XfrmOutNoStates", 0) for rose in phase["kernel_errors"].values()) <= phase.get("before_first", 0)
 
 
 def capture(bin_dir, path, control_port, inner):
@@ -79,12 +87,16 @@ def build(windows, by_phase, expected_directions):
     return out
 
 
-def verdicts(report):
-    """(what, holds, seen) for every promise of the demo."""
+def verdicts(report, time_limits=True):
+    """(what, holds, seen) for every promise of the demo; `holds` is None for one that is not judged."""
     rows = []
 
     def check(what, holds, seen):
         rows.append((what, bool(holds), seen))
+
+    def check_time(what, seen_ms, limit_ms):
+        there = seen_ms is not None
+        rows.append((what, seen_ms <= limit_ms if there and time_limits else None if there else False, f"{seen_ms} ms"))
 
     check("every pair up", report["pairs_up"] == report["pairs_expected"],
           f"{report['pairs_up']} of {report['pairs_expected']}")
@@ -93,21 +105,21 @@ def verdicts(report):
         check(f"{name}: nothing lost", p["lost"] == 0 and p["sent"] > 0 and
               p["directions_received"] == p["expected_directions"], f"{p['lost']} of {p['sent']}")
         check(f"{name}: nothing duplicated", p["duplicated"] == 0, p["duplicated"])
-        check(f"{name}: no drop counted", not p["drops"], p["drops"] or "none")
+        drops = {k: n for k, n in p["drops"].items() if k != "xfrm-out-no-states" or not only_refusals_unheld(p)}
+        check(f"{name}: no drop counted", not drops, p["drops"] or "none")
     if "kernel" in report["data_planes"]:
         dummies = "userspace" in report["data_planes"]
         for name in PHASES:
-            unexplained = unexplained_kernel_errors(name, report[name]["kernel_errors"], dummies)
+            unexplained = unexplained_kernel_errors(name, report[name], dummies)
             check(f"{name}: kernel's IPsec errors explained", not unexplained, unexplained or report[name]["kernel_errors"])
     for name in ("double_rekey", "all_rekey"):
         check(f"{name}: DIMs crossed", report[name]["crossed"], report[name]["crossed"])
     check("SA pairs per peer, most", report["sa_pairs_per_peer_max"] == 4, report["sa_pairs_per_peer_max"])
     down = report["controller_down"]
     check("controller away: rekeys deferred", down["rekeys_deferred"] >= 2, down["rekeys_deferred"])
-    check("controller back: settled", down["settled_ms"] <= 5000, f"{down['settled_ms']} ms")
+    check_time("controller back: settled", down["settled_ms"], 5000)
     crash = report["agent_crash"]
-    check("agent killed: recovered", crash["recovery_ms"] is not None and crash["recovery_ms"] <= 2000,
-          f"{crash['recovery_ms']} ms")
+    check_time("agent killed: recovered", crash["recovery_ms"], 2000)
     check("agent killed: other pairs lose nothing", crash["others_lost"] == 0, crash["others_lost"])
     revoke = report["revoke"]
     check("revoked: other pairs lose nothing", revoke["others_lost"] == 0, revoke["others_lost"])
@@ -134,6 +146,6 @@ def table(report, rows, windows):
                      f"{p['duplicated']:>6}{worst:>11}  {drops}")
     lines.append("")
     for what, holds, seen in rows:
-        lines.append(f"  {'ok  ' if holds else 'FAIL'} {what}: {seen}")
+        lines.append(f"  {'-   ' if holds is None else 'ok  ' if holds else 'FAIL'} {what}: {seen}")
     lines.append("")
     return "\n".join(lines)
