@@ -52,14 +52,14 @@ class Swarm(unittest.TestCase):
         self.assertTrue(figures["good"], done.stdout)
         self.assertEqual(self.phases(figures)["rekey"]["deliveries"], DEVICES * 4)
         with self.subTest("who expects more than policy allows is told what is missing"):
-            done, figures = self.controller.swarm(DEVICES, 10, "--patience", "2s", check=False)
+            done, figures = self.controller.swarm(DEVICES, 10, "--patience", "10s", check=False)
             self.assertEqual((done.returncode, figures["good"], figures["lost"]), (1, False, DEVICES * 5), done.stdout)
 
     def test_a_delivery_that_is_lost_is_found_and_named(self):
         self.controller.apply(DEVICES, 0)
         # The last delivery of all: nothing newer comes to hide it.
         last = DEVICES * (DEVICES - 1) + 3 * (DEVICES - 1)
-        done, figures = self.controller.swarm(DEVICES, 0, "--scenario", "publish", "--publishes", "3", "--patience", "2s",
+        done, figures = self.controller.swarm(DEVICES, 0, "--scenario", "publish", "--publishes", "3", "--patience", "10s",
                                               "--plant-loss", last, check=False)
         self.assertEqual((done.returncode, figures["good"], figures["lost"]), (1, False, 1), done.stdout)
         self.assertRegex(done.stdout, r"LOST: s000\d\d holds 1\.1 of s000\d\d instead of 1\.2")

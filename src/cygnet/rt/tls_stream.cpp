@@ -19,6 +19,7 @@ namespace {
 
 constexpr std::size_t kRecordMax = 16384;  // RFC 8446 section 5.1
 constexpr std::size_t kLengthOctets = 4;
+constexpr int kSmallRecord = 8192;
 /// Records handled before other work of the loop gets a turn.
 constexpr int kRecordsPerTurn = 16;
 constexpr Duration kLingerMax = std::chrono::seconds(2);
@@ -265,6 +266,11 @@ void TlsStream::read_some() {
     if (n > 0) {
       totals_.octets_in += static_cast<std::uint64_t>(n);
       if (!take_octets(room.first(static_cast<std::size_t>(n)))) return;
+      if (n < kSmallRecord && state_ == State::kOpen && SSL_has_pending(ssl_.get()) == 0) {
+        // A lone small message, as most are: to read again would only say that there is no more.
+        // The wait looks at the socket anew.
+        return wait_read();
+      }
       continue;
     }
     switch (want_of(n)) {

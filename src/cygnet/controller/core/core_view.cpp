@@ -62,7 +62,7 @@ Core::PairView Core::pair_view(DeviceIndex a, DeviceIndex b) const {
   view.b_counter = relay_->counter_of(b);
   const Link* ab = relay_->find_link(a, b);
   const Link* ba = relay_->find_link(b, a);
-  if (ab != nullptr) view.policy = ab->policy;
+  if (ab != nullptr) view.policy = *ab->policy;
   view.a_acknowledged_b = ab != nullptr && view.b_counter && ab->acked == *view.b_counter;
   view.b_acknowledged_a = ba != nullptr && view.a_counter && ba->acked == *view.a_counter;
   view.state = gone(a) || gone(b)                 ? PairView::State::kRevoked

@@ -2,6 +2,7 @@
 #include "cygnet/controller/core/relay.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "cygnet/base/assert.h"
 
@@ -13,6 +14,8 @@ const std::vector<Endpoint> kNoEndpoints;
 const std::vector<policy::PrefixSpec> kNoPrefixes;
 
 }  // namespace
+
+const EdgePolicy kDefaultEdgePolicy;
 
 Relay::Relay(std::shared_ptr<policy::DeviceNames> names, std::string mesh_name, Bytes epoch,
              Position start)
@@ -34,9 +37,18 @@ const Relay::Device* Relay::get(DeviceIndex device) const {
 }
 
 Link* Relay::find(Device& device, DeviceIndex peer) {
-  const auto it = std::lower_bound(device.links.begin(), device.links.end(), peer,
+  std::vector<Link>& links = device.links;
+  if (links.empty() || peer < links.front().peer) return nullptr;
+  // Peers rise and differ, so this one stands at most as far from the first as the numbers are
+  // apart; in a group whose members all hear each other exactly there, or one before.
+  std::size_t end = std::min<std::size_t>(links.size(), peer - links.front().peer + 1);
+  for (int guesses = 0; guesses < 2 && end > 0; ++guesses, --end) {
+    if (links[end - 1].peer == peer) return &links[end - 1];
+  }
+  const auto last = links.begin() + static_cast<std::ptrdiff_t>(end);
+  const auto it = std::lower_bound(links.begin(), last, peer,
                                    [](const Link& l, DeviceIndex p) { return l.peer < p; });
-  return it != device.links.end() && it->peer == peer ? &*it : nullptr;
+  return it != last && it->peer == peer ? &*it : nullptr;
 }
 
 std::string Relay::full_name(DeviceIndex device) const {
@@ -66,14 +78,7 @@ void Relay::touch(Device& device) {
   device.alone.reset();
 }
 
-std::vector<DeviceIndex> Relay::take_woken() {
-  std::vector<DeviceIndex> out;
-  out.swap(woken_);
-  for (const DeviceIndex index : out) {
-    if (devices_[index].session) devices_[index].session->woken = false;
-  }
-  return out;
-}
+std::vector<DeviceIndex> Relay::take_woken() { return std::exchange(woken_, {}); }
 
 /// Drops entries that a newer one of the same peer has replaced, once they could outnumber the
 /// peers: what waits for a slow device is bounded by its number of peers (latest wins).
@@ -126,18 +131,19 @@ void Relay::set_dim(DeviceIndex index, RelayedDim dim, proto::RekeyCounter count
   device.dim = std::move(dim);
   device.counter = counter;
   device.dim_at = position;
+  touch(device);
   std::uint32_t attached = 0;
   std::uint32_t unattached = 0;
+  // One walk over the peers: finding a device in a peer's list is what most of this costs.
   for (const Link& own : device.links) {
     if (own.removed) continue;
-    const Device& peer = devices_[own.peer];
-    const Link* link = find_link(own.peer, index);
+    Device& peer = devices_[own.peer];
+    Link* link = find(peer, index);
     CYGNET_ASSERT(link != nullptr);
-    if (!missing(*link)) continue;
-    ++(peer.session ? attached : unattached);
+    if (missing(*link)) ++(peer.session ? attached : unattached);
+    if (peer.session) enqueue(peer, own.peer, *link, position);
   }
   marks_.begin(index, counter, attached, unattached, now);
-  changed(index, position);
 }
 
 void Relay::drop_dim(DeviceIndex index) {
@@ -184,6 +190,7 @@ void Relay::put_edge(DeviceIndex a, DeviceIndex b, EdgePolicy policy, Position p
   CYGNET_ASSERT(a != b);
   advance(position);
   at(std::max(a, b));  // both exist before references are taken
+  const EdgePolicy* const shared = &*policies_.insert(policy).first;
   for (const auto& [self, other] : {std::pair{a, b}, std::pair{b, a}}) {
     Device& device = at(self);
     auto it = std::lower_bound(device.links.begin(), device.links.end(), other,
@@ -193,12 +200,12 @@ void Relay::put_edge(DeviceIndex a, DeviceIndex b, EdgePolicy policy, Position p
       it->peer = other;
       // Not part of a snapshot under way: it follows in the queue like any change.
       it->sent = 1;
-    } else if (!it->removed && it->policy == policy) {
+    } else if (!it->removed && *it->policy == policy) {
       continue;
     }
     const bool was_there = !it->removed && it->since != 0;
     it->removed = false;
-    it->policy = policy;
+    it->policy = shared;
     // "An edge that policy adds at position p counts as if both DIMs were written at p."
     it->since = position;
     if (!was_there) {

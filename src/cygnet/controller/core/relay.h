@@ -38,14 +38,16 @@ namespace cygnet::controller {
 struct EdgePolicy {
   bool on_demand = false;
   std::string via;
-  friend bool operator==(const EdgePolicy&, const EdgePolicy&) = default;
+  friend auto operator<=>(const EdgePolicy&, const EdgePolicy&) = default;
 };
+extern const EdgePolicy kDefaultEdgePolicy;
 
 /// One device's side of an edge: what it was told about a peer and what it said about it.
 struct Link {
   DeviceIndex peer = 0;
   bool removed = false;  ///< a tombstone of the edge
-  EdgePolicy policy;
+  /// Shared by all edges that behave alike, a mesh has a handful; the relay owns it. Never null.
+  const EdgePolicy* policy = &kDefaultEdgePolicy;
   Position since = 0;         ///< the edge came (or went) here
   Position sent = 0;          ///< told up to here; 0: nothing yet
   Position queued = 0;        ///< key of the valid queue entry; 0: none
@@ -120,7 +122,8 @@ class Relay {
   bool acknowledge(DeviceIndex device, ByteView epoch, Position cursor,
                    const std::vector<PendingPeer>& pending, Timestamp now);
 
-  /// Devices whose session got something to send since the last call, in order, once each.
+  /// Devices whose session got something to send, in order; each once until next_update() is asked
+  /// for it.
   [[nodiscard]] std::vector<DeviceIndex> take_woken();
 
   // ---- Delivery marks (marks.h) for the devices themselves.
@@ -162,7 +165,7 @@ class Relay {
     bool snapshot_begun = false;
     bool greeting = true;  ///< one update is due even when nothing was missed
     bool revocations_due = false;
-    bool woken = false;
+    bool woken = false;  ///< told by take_woken() or about to be, and not asked since
   };
   struct Device {
     std::optional<RelayedDim> dim;
@@ -205,10 +208,14 @@ class Relay {
   Bytes epoch_;
   Position head_;
   std::vector<Device> devices_;
+  std::set<EdgePolicy> policies_;  ///< that edges point at
   SharedOctets revocations_;
   std::vector<DeviceIndex> woken_;
   Marks marks_;
   RelayStats stats_;
+  // Scratch of next_update(), empty between calls.
+  std::vector<SharedOctets> changes_;
+  std::vector<Link*> told_;
 };
 
 }  // namespace cygnet::controller

@@ -124,10 +124,10 @@ SharedOctets Relay::encoded_change(DeviceIndex index, const Link& link, std::uin
   // The pair's policy travels with everything and with nothing less; most pairs have the default
   // one and so share the octets.
   const bool whole = parts == kPartsAll;
-  const bool plain = !whole || link.policy == EdgePolicy{};
+  const bool plain = !whole || *link.policy == kDefaultEdgePolicy;
   SharedOctets& cached = device.encoded[parts];
   if (plain && cached) return cached;
-  const PairPolicyValue pair{link.policy.on_demand, link.policy.via};
+  const PairPolicyValue pair{link.policy->on_demand, link.policy->via};
   auto octets = std::make_shared<const Bytes>(encode_change(
       full_name(index), (parts & kPartDim) != 0 && device.dim ? &*device.dim : nullptr,
       (parts & kPartEndpoints) != 0 ? &device.endpoints : nullptr,
@@ -138,13 +138,17 @@ SharedOctets Relay::encoded_change(DeviceIndex index, const Link& link, std::uin
 
 SharedOctets Relay::next_update(DeviceIndex index, std::size_t size_max) {
   Device& device = at(index);
-  if (!device.session || !has_update(index)) return nullptr;
+  if (!device.session) return nullptr;
+  device.session->woken = false;
+  if (!has_update(index)) return nullptr;
   Session& session = *device.session;
 
   UpdateTail tail;
   tail.epoch = epoch_;
-  std::vector<SharedOctets> changes;
-  std::vector<Link*> told;
+  std::vector<SharedOctets>& changes = changes_;  // room that is there already
+  std::vector<Link*>& told = told_;
+  changes.clear();
+  told.clear();
   std::size_t size = 0;
   std::uint8_t alone_parts = 0;
   while (!session.queue.empty()) {
@@ -195,7 +199,7 @@ SharedOctets Relay::next_update(DeviceIndex index, std::size_t size_max) {
   if (session.revocations_due && revocations_) tail.revocations = *revocations_;
 
   SharedOctets message;
-  if (bare && changes.size() == 1 && told.front()->policy == EdgePolicy{} &&
+  if (bare && changes.size() == 1 && *told.front()->policy == kDefaultEdgePolicy &&
       !told.front()->removed) {
     Device& peer = devices_[told.front()->peer];
     if (peer.alone && peer.alone_cursor == tail.position && peer.alone_parts == alone_parts) {
@@ -211,6 +215,7 @@ SharedOctets Relay::next_update(DeviceIndex index, std::size_t size_max) {
   }
   device.settings_due.reset();
   session.revocations_due = false;
+  changes.clear();
   return message;
 }
 

@@ -142,14 +142,15 @@ void Controller::pump() {
     for (Effect& effect : effects) carry_out(std::move(effect));
   }
   pumping_ = false;
-  if (const auto due = core_->next_deadline()) {
-    timer_.arm_at(*due, [this] {
-      core_->tick(now());
-      pump();
-    });
-  } else {
-    timer_.cancel();
-  }
+  const auto due = core_->next_deadline();
+  if (due == timer_due_) return;
+  timer_due_ = due;
+  if (!due) return timer_.cancel();
+  timer_.arm_at(*due, [this] {
+    timer_due_.reset();
+    core_->tick(now());
+    pump();
+  });
 }
 
 void Controller::carry_out(Effect effect) {
@@ -189,20 +190,35 @@ void Controller::carry_out(Effect effect) {
 void Controller::persist(Persist persist) {
   const Ticket ticket = persist.ticket;
   const bool publish = is_publish(persist.batch);
-  store_.submit(std::move(persist.batch),
-                [this, alive = alive_, &loop = loop_, ticket, publish](Status status) {
-                  // The storage thread: hand over and return.
-                  loop.post([this, alive, ticket, publish, status = std::move(status)] {
-                    if (!*alive) return;
-                    if (crash_after_durable_ && publish && status) {
-                      (void)kill(getpid(), SIGKILL);  // the test verb: durable, nobody told
-                    }
-                    store_failing_ = !status && (status.error().code == store::kErrDiskFull ||
-                                                 status.error().code == store::kErrStoreIo);
-                    core_->persisted(ticket, status, now());
-                    pump();
-                  });
-                });
+  store_.submit(std::move(persist.batch), [this, alive = alive_, completions = completions_,
+                                           &loop = loop_, ticket, publish](Status status) {
+    // The storage thread: hand over and return.
+    {
+      const std::lock_guard lock(completions->mutex);
+      completions->items.push_back({ticket, publish, std::move(status)});
+      if (completions->items.size() > 1) return;  // the loop knows that there is something
+    }
+    loop.post([this, alive] {
+      if (*alive) take_completions();
+    });
+  });
+}
+
+void Controller::take_completions() {
+  std::vector<Completions::Item> items;
+  {
+    const std::lock_guard lock(completions_->mutex);
+    items.swap(completions_->items);
+  }
+  for (const auto& item : items) {
+    if (crash_after_durable_ && item.publish && item.status) {
+      (void)kill(getpid(), SIGKILL);  // the test verb: durable, nobody told
+    }
+    store_failing_ = !item.status && (item.status.error().code == store::kErrDiskFull ||
+                                      item.status.error().code == store::kErrStoreIo);
+    core_->persisted(item.ticket, item.status, now());
+  }
+  pump();
 }
 
 void Controller::log_event(const Event& event) {

@@ -10,9 +10,11 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "cygnet/controller/core/core.h"
 #include "cygnet/controller/driver/authority.h"
@@ -87,6 +89,17 @@ class Controller {
   }
 
  private:
+  /// What the storage thread has made durable and the loop has not heard of yet: the changes of one
+  /// transaction come together, and what they tell a device goes out together.
+  struct Completions {
+    struct Item {
+      Ticket ticket;
+      bool publish = false;
+      Status status;
+    };
+    std::mutex mutex;
+    std::vector<Item> items;
+  };
   Controller(rt::Loop& loop, ControllerOptions options, store::Store& store,
              std::optional<Authority> authority);
   [[nodiscard]] Status open(store::MeshState mesh, const crypto::Certificate& ca,
@@ -96,6 +109,7 @@ class Controller {
   void pump();
   void carry_out(Effect effect);
   void persist(Persist persist);
+  void take_completions();
   void log_event(const Event& event);
   [[nodiscard]] RequestId request(Done done);
   [[nodiscard]] Status test_verb() const;
@@ -123,8 +137,10 @@ class Controller {
   bool pumping_ = false;
   bool crash_after_durable_ = false;
   bool store_failing_ = false;
+  std::optional<Timestamp> timer_due_;  ///< what timer_ is armed for
   /// Store completions outlive us: they hold this and look first.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  std::shared_ptr<Completions> completions_ = std::make_shared<Completions>();
 };
 
 }  // namespace cygnet::controller

@@ -1,12 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cygnet/controller/session/stream_server.h"
 
+#include <algorithm>
+
 namespace cygnet::controller {
+namespace {
+
+/// Sessions served before the loop does something else, such as writing what they got: what a
+/// publish to ten thousand makes wait in memory is what so many of them are told.
+constexpr std::size_t kSessionsPerTurn = 64;
+/// Octets of one message with many changes: two whole TLS records.
+constexpr std::size_t kMessageOctets = 32768;
+
+}  // namespace
 
 StreamServer::StreamServer(rt::Loop& loop, const StreamServerLimits& limits, Handlers handlers)
     : loop_(loop), limits_(limits), handlers_(std::move(handlers)) {}
 
 StreamServer::~StreamServer() {
+  *alive_ = false;
   listener_.reset();
   for (auto& [id, session] : sessions_) session.stream->close();
   for (auto& [id, join] : joins_) join.stream->close();
@@ -78,13 +90,42 @@ void StreamServer::ended(SessionId id, const Error& error) {
 }
 
 void StreamServer::flush(SessionId id) {
+  const auto it = sessions_.find(id);
+  if (it == sessions_.end() || it->second.due) return;
+  it->second.due = true;
+  due_.push_back(id);
+  schedule_due();
+}
+
+void StreamServer::schedule_due() {
+  if (due_scheduled_) return;
+  due_scheduled_ = true;
+  loop_.post([this, alive = alive_] {
+    if (*alive) flush_due();
+  });
+}
+
+void StreamServer::flush_due() {
+  due_scheduled_ = false;
+  for (std::size_t n = 0; n < kSessionsPerTurn && !due_.empty(); ++n) {
+    const SessionId id = due_.front();
+    due_.pop_front();
+    const auto it = sessions_.find(id);
+    if (it == sessions_.end()) continue;
+    it->second.due = false;
+    pull(id);
+  }
+  if (!due_.empty()) schedule_due();
+}
+
+void StreamServer::pull(SessionId id) {
   while (true) {
     // pull() and send() may end the session; look it up again each time.
     const auto it = sessions_.find(id);
     if (it == sessions_.end()) return;
     rt::FramedStream& stream = *it->second.stream;
     if (!it->second.closing && stream.queued_octets() >= limits_.high_water) return;
-    const SharedOctets message = handlers_.pull(id, limits_.high_water);
+    const SharedOctets message = handlers_.pull(id, std::min(kMessageOctets, limits_.high_water));
     if (!message) return;
     if (const Status sent = stream.send(message); !sent) {
       stream.close();
@@ -97,7 +138,7 @@ void StreamServer::close(SessionId id) {
   const auto it = sessions_.find(id);
   if (it == sessions_.end() || it->second.closing) return;
   it->second.closing = true;
-  flush(id);
+  pull(id);
   const auto still = sessions_.find(id);
   if (still == sessions_.end()) return;
   still->second.deadline.reset();

@@ -5,8 +5,10 @@
 /// the core. Knows deadlines and water marks, and nothing of what messages say. Loop thread only.
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
+#include <unordered_map>
 
 #include "cygnet/controller/core/values.h"
 #include "cygnet/rt/framed_stream.h"
@@ -41,7 +43,8 @@ class StreamServer {
       const StreamServerLimits& limits, Handlers handlers);
   ~StreamServer();
 
-  /// Writes what pull() gives while there is room.
+  /// Writes what pull() gives while there is room: soon, and once for all calls until then, so that
+  /// whatever else happens in this turn of the loop goes out in the same message.
   void flush(SessionId session);
   /// Writes what pull() still gives, then closes.
   void close(SessionId session);
@@ -58,6 +61,7 @@ class StreamServer {
     rt::StreamPtr stream;
     std::unique_ptr<rt::Timer> deadline;
     bool closing = false;
+    bool due = false;  ///< stands in due_
   };
   struct Join {
     rt::StreamPtr stream;
@@ -69,15 +73,21 @@ class StreamServer {
   void accepted_device(rt::StreamPtr stream);
   void accepted_join(rt::StreamPtr stream);
   void ended(SessionId session, const Error& error);
+  void schedule_due();
+  void flush_due();
+  void pull(SessionId session);
 
   rt::Loop& loop_;
   StreamServerLimits limits_;
   Handlers handlers_;
   std::unique_ptr<rt::StreamListener> listener_;
   std::uint16_t port_ = 0;
-  std::map<SessionId, Session> sessions_;
+  std::unordered_map<SessionId, Session> sessions_;
+  std::deque<SessionId> due_;  ///< to be flushed, oldest first
+  bool due_scheduled_ = false;
   std::map<RequestId, Join> joins_;
   std::uint64_t next_ = 1;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 }  // namespace cygnet::controller
