@@ -43,14 +43,17 @@ def free_port():
 
 
 class Controller:
-    """Gone, with its directory, at close()."""
+    """Gone at close(), with its directory unless that was given: then the fleet is there for the next time."""
 
-    def __init__(self, bin_dir, scratch=None):
+    def __init__(self, bin_dir, directory=None):
         self.bin = bin_dir
-        self.dir = tempfile.mkdtemp(prefix="cygload-", dir=scratch)
+        self.kept = directory is not None
+        if directory:
+            os.makedirs(directory, exist_ok=True)
+        self.dir = directory or tempfile.mkdtemp(prefix="cygload-")
         self.socket = os.path.join(self.dir, "cygnetd.sock")
         self.config = os.path.join(self.dir, "cygnetd.yaml")
-        self.process = None
+        self.process = self.log = None
         self.address = f"127.0.0.1:{free_port()}"
 
     def command(self, program, *args, check=True):
@@ -71,7 +74,8 @@ class Controller:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.log = open(os.path.join(self.dir, "cygnetd.log"), "ab")
         self.process = subprocess.Popen(
-            [os.path.join(self.bin, "cygnetd"), "run", "--config", self.config],
+            [os.path.join(self.bin, "cygnetd"), "run", "--config", self.config, "--listen", self.address,
+             "--advertise", self.address],
             stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard)))
         deadline = time.monotonic() + 20
@@ -122,7 +126,7 @@ class Controller:
     def counters(self):
         return api(self.socket, "GET", "/api/v1/status")["counters"]
 
-    def close(self):
+    def stop(self):
         if self.process and self.process.poll() is None:
             self.process.terminate()
             try:
@@ -130,6 +134,11 @@ class Controller:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait(5)
-        if getattr(self, "log", None):
+        if self.log:
             self.log.close()
-        shutil.rmtree(self.dir, ignore_errors=True)
+        self.process = self.log = None
+
+    def close(self):
+        self.stop()
+        if not self.kept:
+            shutil.rmtree(self.dir, ignore_errors=True)
