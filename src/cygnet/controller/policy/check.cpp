@@ -6,9 +6,9 @@
 #include <set>
 #include <unordered_map>
 
+#include "cygnet/controller/policy/in_quotes.h"
 #include "cygnet/controller/policy/nearest.h"
 #include "cygnet/controller/policy/parse.h"
-#include "cygnet/controller/policy/quoted.h"
 #include "cygnet/proto/ids/device_name.h"
 
 namespace cygnet::controller::policy {
@@ -27,7 +27,7 @@ class Checker {
 
   std::vector<Error> run() {
     if (!proto::is_dns_label(document_.mesh)) {
-      add(kErrValue, quoted(document_.mesh) + " is no name for a mesh", document_.mesh_place,
+      add(kErrValue, in_quotes(document_.mesh) + " is no name for a mesh", document_.mesh_place,
           "1 to 63 of a-z, 0-9 and inner hyphens");
     }
     check_proposals();
@@ -51,9 +51,9 @@ class Checker {
     for (const auto& [device, spec] : devices_) known.push_back(device);
     std::sort(known.begin(), known.end());
     const std::string_view near = nearest(name, known);
-    add(kErrUnknownDevice, quoted(name) + " is no device of this mesh", place,
+    add(kErrUnknownDevice, in_quotes(name) + " is no device of this mesh", place,
         near.empty() ? "add it to devices, or correct the name"
-                     : "did you mean " + quoted(near) + "?");
+                     : "did you mean " + in_quotes(near) + "?");
   }
 
   void check_proposals() {
@@ -68,14 +68,14 @@ class Checker {
       for (std::size_t earlier = 0; earlier < i; ++earlier) {
         if (proposals[earlier].policy == each.policy) {
           add(kErrProposals,
-              quoted(each.text) + " says the same as the proposal at " +
+              in_quotes(each.text) + " says the same as the proposal at " +
                   where(document_, proposals[earlier].place),
               each.place, "leave one of them out");
         }
       }
       if (each.policy.mode == proto::Mode::kAggfragTunnel ||
           (each.policy.mode != proto::Mode::kTunnel && !options_.features.transport)) {
-        not_supported("the mode of " + quoted(each.text), each.place,
+        not_supported("the mode of " + in_quotes(each.text), each.place,
                       "use tunnel mode: leave out the last part");
       }
       if (document_.profile == Profile::kFips) check_fips(each);
@@ -95,7 +95,7 @@ class Checker {
     const bool group_fits =
         policy.group == crypto::DhGroup::kEcp256 || policy.group == crypto::DhGroup::kEcp384;
     if (group_fits && policy.suite.encr == crypto::EncrId::kAesGcm16) return;
-    add(kErrProposals, quoted(proposal.text) + " is outside the fips profile", proposal.place,
+    add(kErrProposals, in_quotes(proposal.text) + " is outside the fips profile", proposal.place,
         "the profile has AES-GCM with ecp256 or ecp384, such as aes256gcm16-ecp256-sha256");
   }
 
@@ -145,7 +145,7 @@ class Checker {
       const auto [first, fresh] = devices_.emplace(spec.name, &spec);
       if (!fresh) {
         add(kErrDuplicate,
-            "the device " + quoted(spec.name) + " stands already at " +
+            "the device " + in_quotes(spec.name) + " stands already at " +
                 where(document_, first->second->place),
             spec.place, "a name stands once; put everything about a device there");
         continue;
@@ -186,7 +186,7 @@ class Checker {
       if (!devices_.contains(test.from)) unknown_device(test.from, test.from_place);
       if (!devices_.contains(test.to)) unknown_device(test.to, test.to_place);
       if (test.from == test.to) {
-        add(kErrValue, "a test asks about " + quoted(test.from) + " and itself", test.place,
+        add(kErrValue, "a test asks about " + in_quotes(test.from) + " and itself", test.place,
             "name two devices");
       }
     }
@@ -213,7 +213,7 @@ std::optional<Error> device_error(const Document& document, const DeviceSpec& sp
     return Error{code, std::move(message), where(document, place), std::move(cure)};
   };
   if (!proto::is_dns_label(spec.name)) {
-    return refuse(kErrValue, quoted(spec.name) + " is no name for a device", spec.place,
+    return refuse(kErrValue, in_quotes(spec.name) + " is no name for a device", spec.place,
                   "1 to 63 of a-z, 0-9 and inner hyphens");
   }
   for (std::size_t i = 0; i < spec.labels.size(); ++i) {
@@ -221,15 +221,16 @@ std::optional<Error> device_error(const Document& document, const DeviceSpec& sp
     if (!is_label_word(label.key) || !is_label_word(label.value) || label.key == "name") {
       return refuse(
           kErrValue,
-          quoted(label.key + ": " + label.value) + " is no label for " + quoted(spec.name),
+          in_quotes(label.key + ": " + label.value) + " is no label for " + in_quotes(spec.name),
           spec.place,
           "keys and values have 1 to 63 letters, digits, '.', '_', '-' or '/', and the "
           "key name is taken by the device's own name");
     }
     if (i != 0 && spec.labels[i - 1].key >= label.key) {
-      return refuse(kErrDuplicate,
-                    "the label " + quoted(label.key) + " of " + quoted(spec.name) + " stands twice",
-                    spec.place, "a key stands once");
+      return refuse(
+          kErrDuplicate,
+          "the label " + in_quotes(label.key) + " of " + in_quotes(spec.name) + " stands twice",
+          spec.place, "a key stands once");
     }
   }
   for (std::size_t i = 0; i < spec.prefixes.size(); ++i) {
@@ -237,7 +238,7 @@ std::optional<Error> device_error(const Document& document, const DeviceSpec& sp
     for (std::size_t earlier = 0; earlier < i; ++earlier) {
       if (spec.prefixes[earlier].net == prefix.net) {
         return refuse(kErrOverlap,
-                      to_string(prefix.net) + " stands twice at " + quoted(spec.name) +
+                      to_string(prefix.net) + " stands twice at " + in_quotes(spec.name) +
                           ", first at " + at_place(document, spec.prefixes[earlier].place),
                       prefix.place, "leave one of them out");
       }
@@ -260,8 +261,8 @@ Error overlap_error(const Document& document, const DeviceSpec& device, const Pr
                                  [&](const PrefixSpec& each) { return each.net == prefix.net; });
   const Place place = same == other.prefixes.end() ? other.place : same->place;
   return Error{kErrOverlap,
-               to_string(prefix.net) + " belongs to " + quoted(device.name) + " and, " +
-                   at_place(document, place) + ", to " + quoted(other.name) +
+               to_string(prefix.net) + " belongs to " + in_quotes(device.name) + " and, " +
+                   at_place(document, place) + ", to " + in_quotes(other.name) +
                    ", both with priority " + std::to_string(prefix.priority),
                where(document, prefix.place),
                "give them distinct priorities ({net: " + to_string(prefix.net) +

@@ -14,7 +14,7 @@
 namespace cygnet::controller::policy {
 namespace {
 
-std::string quoted(std::string_view text) { return "\"" + std::string(text) + "\""; }
+std::string in_quotes(std::string_view text) { return "\"" + std::string(text) + "\""; }
 
 /// Proposals of a document that names none (protocol section 8).
 std::vector<std::string_view> default_proposals(Profile profile) {
@@ -92,11 +92,11 @@ class Reader {
         std::string all;
         for (const std::string_view each : known)
           all += (all.empty() ? "" : ", ") + std::string(each);
-        problem(kErrUnknownKey, quoted(key.scalar) + " is no key of " + std::string(what),
+        problem(kErrUnknownKey, in_quotes(key.scalar) + " is no key of " + std::string(what),
                 key.place,
-                near.empty() ? "the keys are " + all : "did you mean " + quoted(near) + "?");
+                near.empty() ? "the keys are " + all : "did you mean " + in_quotes(near) + "?");
       } else if (out.find(*at)) {
-        problem(kErrDuplicate, quoted(key.scalar) + " stands twice", key.place,
+        problem(kErrDuplicate, in_quotes(key.scalar) + " stands twice", key.place,
                 "a key stands once; the first is at " +
                     where(parsed_.document, tree_[*out.find(*at)].place));
       } else if (tree_[node.children[i + 1]].kind != YamlNode::Kind::kNull) {
@@ -149,7 +149,7 @@ class Reader {
       if (name == word) return value;
       all += (all.empty() ? "" : " or ") + std::string(name);
     }
-    problem(kErrValue, quoted(word) + " is no " + std::string(key), tree_[index].place,
+    problem(kErrValue, in_quotes(word) + " is no " + std::string(key), tree_[index].place,
             "write " + all);
     return choices.begin()->second;
   }
@@ -161,7 +161,7 @@ class Reader {
     if (const auto value = parse_duration(word)) {
       out = *value;
     } else {
-      problem(kErrValue, quoted(word) + " is no duration", tree_[*node].place,
+      problem(kErrValue, in_quotes(word) + " is no duration", tree_[*node].place,
               "write a number with its unit: 90s, 1h, 1h30m (ms, s, m, h, d)");
     }
   }
@@ -175,7 +175,7 @@ class Reader {
     if (value && *value <= std::numeric_limits<T>::max()) {
       out = static_cast<T>(*value);
     } else {
-      problem(kErrValue, quoted(word) + " is no count", tree_[*node].place,
+      problem(kErrValue, in_quotes(word) + " is no count", tree_[*node].place,
               "write a whole number, such as 1000, 10k or 2M");
     }
   }
@@ -213,7 +213,7 @@ class Reader {
       if (const auto value = parse_percent(word)) {
         out.jitter_permille = *value;
       } else {
-        problem(kErrValue, quoted(word) + " is no share", tree_[*jitter].place,
+        problem(kErrValue, in_quotes(word) + " is no share", tree_[*jitter].place,
                 "write a percentage, such as 10%");
       }
     }
@@ -277,10 +277,10 @@ class Reader {
         problem(kErrValue, "name is no label: it is the device's own name", key.place,
                 "take another key");
       } else if (!is_label_word(key.scalar) || !is_label_word(value)) {
-        problem(kErrValue, quoted(key.scalar + ": " + value) + " is no label", key.place,
+        problem(kErrValue, in_quotes(key.scalar + ": " + value) + " is no label", key.place,
                 "keys and values have 1 to 63 letters, digits, '.', '_', '-' or '/'");
       } else if (std::any_of(out.labels.begin(), out.labels.end(), same)) {
-        problem(kErrDuplicate, quoted(key.scalar) + " stands twice", key.place,
+        problem(kErrDuplicate, in_quotes(key.scalar) + " stands twice", key.place,
                 "a key stands once");
       } else {
         out.labels.push_back({key.scalar, value});

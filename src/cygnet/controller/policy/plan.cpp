@@ -5,7 +5,7 @@
 
 #include "cygnet/base/assert.h"
 #include "cygnet/controller/policy/compiled_impl.h"
-#include "cygnet/controller/policy/quoted.h"
+#include "cygnet/controller/policy/in_quotes.h"
 #include "cygnet/controller/policy/values.h"
 
 namespace cygnet::controller::policy {
@@ -143,7 +143,7 @@ class Planner {
         });
     if (old.mesh != now.mesh) {
       plan_.refusals.push_back(
-          {kErrMeshRenamed, "the mesh is " + quoted(old.mesh) + ", not " + quoted(now.mesh),
+          {kErrMeshRenamed, "the mesh is " + in_quotes(old.mesh) + ", not " + in_quotes(now.mesh),
            where(now, now.mesh_place),
            "its name is in every certificate and stays: write mesh: " + old.mesh +
                ", or make a new mesh"});
@@ -179,11 +179,11 @@ class Planner {
                            : std::string(verdict.allowed ? "allowed" : "denied") +
                                  " by the rule at " + where(now, now.rules[*verdict.rule].place);
       if (!outcome.passed) {
-        plan_.refusals.push_back({kErrTestFailed,
-                                  "the test from " + quoted(test.from) + " to " + quoted(test.to) +
-                                      " expects " + std::string(to_string(test.expect)) +
-                                      ", but it is " + outcome.reason,
-                                  where(now, test.place), "change the rule or the test"});
+        plan_.refusals.push_back(
+            {kErrTestFailed,
+             "the test from " + in_quotes(test.from) + " to " + in_quotes(test.to) + " expects " +
+                 std::string(to_string(test.expect)) + ", but it is " + outcome.reason,
+             where(now, test.place), "change the rule or the test"});
       }
       plan_.tests.push_back(std::move(outcome));
     }
@@ -197,7 +197,7 @@ class Planner {
         const Selector& side = from ? now.rules[rule].from : now.rules[rule].to;
         plan_.warnings.push_back(
             {kErrSelector,
-             quoted(to_string(side)) + " matches no device, so this rule says " + "nothing yet",
+             in_quotes(to_string(side)) + " matches no device, so this rule says " + "nothing yet",
              where(now, now.rules[rule].place), "check names and labels"});
         break;
       }

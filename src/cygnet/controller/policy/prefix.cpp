@@ -5,8 +5,8 @@
 #include <charconv>
 #include <optional>
 
+#include "cygnet/controller/policy/in_quotes.h"
 #include "cygnet/controller/policy/ip_text.h"
-#include "cygnet/controller/policy/quoted.h"
 #include "cygnet/proto/ids/mesh_address.h"
 
 namespace cygnet::controller::policy {
@@ -79,7 +79,7 @@ Result<IpPrefix> parse_prefix(std::string_view text) {
     prefix.family = Family::kIpv6;
     prefix.address = *v6;
   } else {
-    return fail(kErrPrefix, quoted(text) + " is no IP prefix", {},
+    return fail(kErrPrefix, in_quotes(text) + " is no IP prefix", {},
                 "write an address and a length, such as 10.4.17.0/24 or \"fd00:4:17::/48\"");
   }
   const unsigned width = width_of(prefix.family);
@@ -89,18 +89,19 @@ Result<IpPrefix> parse_prefix(std::string_view text) {
     const auto [end, error] = std::from_chars(digits.begin(), digits.end(), length);
     if (digits.empty() || error != std::errc{} || end != digits.end() || length > width ||
         (digits.size() > 1 && digits[0] == '0')) {
-      return fail(kErrPrefix, quoted(text) + " has no length from 0 to " + std::to_string(width));
+      return fail(kErrPrefix,
+                  in_quotes(text) + " has no length from 0 to " + std::to_string(width));
     }
   }
   prefix.length = static_cast<std::uint8_t>(length);
   const IpPrefix network{prefix.family, masked(prefix.address, length), prefix.length};
   if (network != prefix) {
-    return fail(kErrPrefix, quoted(text) + " has host bits set", {},
+    return fail(kErrPrefix, in_quotes(text) + " has host bits set", {},
                 "write " + to_string(network) + ", or leave out the length for one host");
   }
   for (const Reserved& entry : reserved()) {
     if (entry.net.contains(prefix)) {
-      return fail(kErrPrefix, quoted(text) + " is " + std::string(entry.word) +
+      return fail(kErrPrefix, in_quotes(text) + " is " + std::string(entry.word) +
                                   " and cannot belong to a device");
     }
   }
@@ -115,7 +116,7 @@ std::string to_string(const IpPrefix& prefix) {
 
 Result<IpEndpoint> parse_endpoint(std::string_view text) {
   const auto refuse = [&](std::string why) {
-    return fail(kErrEndpoint, quoted(text) + " is no endpoint: " + std::move(why), {},
+    return fail(kErrEndpoint, in_quotes(text) + " is no endpoint: " + std::move(why), {},
                 "write an address and a UDP port, such as \"198.51.100.17:4500\" or "
                 "\"[2001:db8::17]:4500\"");
   };

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "cygnet/controller/policy/quoted.h"
+#include "cygnet/controller/policy/in_quotes.h"
 
 namespace cygnet::controller::policy {
 namespace {
@@ -77,11 +77,11 @@ Result<Selector> parse_selector(std::string_view text) {
     const std::string_view term = trimmed(rest.substr(0, comma));
     const std::size_t equals = term.find('=');
     if (term.empty()) {
-      return fail(kErrSelector, quoted(text) + " is no selector: a term is empty", {},
+      return fail(kErrSelector, in_quotes(text) + " is no selector: a term is empty", {},
                   "write any, name=NAME or label=value, several with commas between");
     }
     if (equals == std::string_view::npos) {
-      return fail(kErrSelector, quoted(term) + " is no selector", {},
+      return fail(kErrSelector, in_quotes(term) + " is no selector", {},
                   term == "any" ? "any stands alone: leave out the other terms, or any"
                                 : "write name=" + std::string(term) +
                                       " for a device, label=value for a label, or any");
@@ -89,11 +89,11 @@ Result<Selector> parse_selector(std::string_view text) {
     const std::string_view key = trimmed(term.substr(0, equals));
     const std::string_view pattern = trimmed(term.substr(equals + 1));
     if (!is_label_word(key)) {
-      return fail(kErrSelector, quoted(key) + " is no label key", {},
+      return fail(kErrSelector, in_quotes(key) + " is no label key", {},
                   "a key has 1 to 63 letters, digits, '.', '_', '-' or '/'");
     }
     if (!is_pattern(pattern)) {
-      return fail(kErrSelector, quoted(pattern) + " is no value for " + quoted(key), {},
+      return fail(kErrSelector, in_quotes(pattern) + " is no value for " + in_quotes(key), {},
                   "a value has 1 to 63 letters, digits, '.', '_', '-' or '/', and may hold the "
                   "wildcards * and ?");
     }

@@ -9,7 +9,7 @@
 namespace cygnet::controller::store {
 namespace {
 
-std::string quoted(const std::string& text) { return "\"" + text + "\""; }
+std::string in_quotes(const std::string& text) { return "\"" + text + "\""; }
 
 }  // namespace
 
@@ -20,7 +20,7 @@ Error mesh_unknown(const MeshId& mesh) {
   return {kErrStoreNotFound, "there is no mesh " + to_hex(mesh)};
 }
 Error device_unknown(const std::string& name) {
-  return {kErrStoreNotFound, "there is no device " + quoted(name)};
+  return {kErrStoreNotFound, "there is no device " + in_quotes(name)};
 }
 Error position_stale(std::uint64_t offered, std::uint64_t stored) {
   return {kErrStoreConflict, "position " + std::to_string(offered) +
@@ -28,7 +28,7 @@ Error position_stale(std::uint64_t offered, std::uint64_t stored) {
 }
 Error counter_stale(const std::string& device, proto::RekeyCounter offered,
                     proto::RekeyCounter stored) {
-  return {kErrStoreConflict, "counter " + proto::to_string(offered) + " of " + quoted(device) +
+  return {kErrStoreConflict, "counter " + proto::to_string(offered) + " of " + in_quotes(device) +
                                  " does not come after " + proto::to_string(stored)};
 }
 Error token_exists() { return {kErrStoreConflict, "this token exists already"}; }
@@ -42,7 +42,7 @@ Error token_used() {
   return {kErrTokenUsed, "this join token has been used", {}, "make one: cygnet token create"};
 }
 Error csr_unknown(const std::string& device) {
-  return {kErrStoreNotFound, "no certificate request of " + quoted(device) + " is waiting"};
+  return {kErrStoreNotFound, "no certificate request of " + in_quotes(device) + " is waiting"};
 }
 Error revocation_stale(std::uint64_t offered, std::uint64_t stored) {
   return {kErrStoreConflict, "revocation number " + std::to_string(offered) +

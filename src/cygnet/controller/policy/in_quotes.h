@@ -8,7 +8,7 @@
 
 namespace cygnet::controller::policy {
 
-[[nodiscard]] inline std::string quoted(std::string_view text) {
+[[nodiscard]] inline std::string in_quotes(std::string_view text) {
   return "\"" + std::string(text) + "\"";
 }
 
