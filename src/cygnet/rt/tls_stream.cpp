@@ -391,6 +391,12 @@ void TlsStream::flush() {
   const auto room = scratch();
   for (int i = 0; i < kRecordsPerTurn && queued_ > 0; ++i) {
     const std::size_t size = gather(room);
+    // OpenSSL drops its room for a record with the last one, not after each.
+    if (size < queued_) {
+      SSL_clear_mode(ssl_.get(), SSL_MODE_RELEASE_BUFFERS);
+    } else {
+      SSL_set_mode(ssl_.get(), SSL_MODE_RELEASE_BUFFERS);
+    }
     ERR_clear_error();
     errno = 0;
     const int n = SSL_write(ssl_.get(), room.data(), static_cast<int>(size));

@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "cygnet/controller/core/marks.h"
+#include "cygnet/controller/core/octet_pool.h"
 #include "cygnet/controller/core/values.h"
 #include "cygnet/controller/core/wire_encode.h"
 #include "cygnet/proto/ids/ids.h"
@@ -216,6 +217,7 @@ class Relay {
   // Scratch of next_update(), empty between calls.
   std::vector<SharedOctets> changes_;
   std::vector<Link*> told_;
+  OctetPool pool_;  ///< for whole updates
 };
 
 }  // namespace cygnet::controller

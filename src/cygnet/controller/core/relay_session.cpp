@@ -205,13 +205,13 @@ SharedOctets Relay::next_update(DeviceIndex index, std::size_t size_max) {
     if (peer.alone && peer.alone_cursor == tail.position && peer.alone_parts == alone_parts) {
       ++stats_.shared_messages;
     } else {
-      peer.alone = std::make_shared<const Bytes>(encode_update(changes, tail));
+      peer.alone = pool_.make([&](Bytes& out) { encode_update(changes, tail, out); });
       peer.alone_cursor = tail.position;
       peer.alone_parts = alone_parts;
     }
     message = peer.alone;
   } else {
-    message = std::make_shared<const Bytes>(encode_update(changes, tail));
+    message = pool_.make([&](Bytes& out) { encode_update(changes, tail, out); });
   }
   device.settings_due.reset();
   session.revocations_due = false;

@@ -114,6 +114,12 @@ Bytes encode_removal(std::string_view device) {
 }
 
 Bytes encode_update(std::span<const SharedOctets> changes, const UpdateTail& tail) {
+  Bytes out;
+  encode_update(changes, tail, out);
+  return out;
+}
+
+void encode_update(std::span<const SharedOctets> changes, const UpdateTail& tail, Bytes& out) {
   Bytes end;
   {
     Bytes cursor;
@@ -129,14 +135,12 @@ Bytes encode_update(std::span<const SharedOctets> changes, const UpdateTail& tai
   }
   std::size_t size = end.size();
   for (const auto& change : changes) size += change->size();
-  Bytes out;
   out.reserve(size + 6);
   ProtoWriter w(out);
   w.varint((2U << 3) | kLengthDelimited);  // FromController.update
   w.varint(size);
   for (const auto& change : changes) out.insert(out.end(), change->begin(), change->end());
   out.insert(out.end(), end.begin(), end.end());
-  return out;
 }
 
 }  // namespace cygnet::controller

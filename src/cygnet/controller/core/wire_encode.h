@@ -49,5 +49,7 @@ struct UpdateTail {
 };
 /// A whole FromController message with an Update in it.
 [[nodiscard]] Bytes encode_update(std::span<const SharedOctets> changes, const UpdateTail& tail);
+/// The same into octets that are there already, and empty.
+void encode_update(std::span<const SharedOctets> changes, const UpdateTail& tail, Bytes& out);
 
 }  // namespace cygnet::controller

@@ -128,6 +128,7 @@ Status Controller::open(store::MeshState mesh, const crypto::Certificate& ca,
   setup.limits = options_.limits;
   setup.ca_mode = options_.ca_mode;
   setup.discovery_port = discovery_->port();
+  setup.proofs = &proofs_;
   CYGNET_TRY(core_, Core::restore(std::move(mesh), std::move(setup), now()));
   pump();
   return {};

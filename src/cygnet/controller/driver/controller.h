@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "cygnet/controller/core/core.h"
+#include "cygnet/controller/core/seen_chains.h"
 #include "cygnet/controller/driver/authority.h"
 #include "cygnet/controller/driver/event_ring.h"
 #include "cygnet/controller/session/discovery.h"
@@ -119,6 +120,7 @@ class Controller {
   store::Store& store_;
   std::optional<Authority> authority_;
   crypto::Sha256 ca_fingerprint_{};
+  SeenChains proofs_;  ///< before the core, which uses it
   std::unique_ptr<Core> core_;
   std::shared_ptr<rt::TlsServerContext> tls_;
   RateLimit refusals_logged_{600};  ///< a minute: whoever knocks is not known yet
