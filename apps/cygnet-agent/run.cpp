@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <unistd.h>
+
 #include "build_time.h"
 #include "commands.h"
 #include "cygnet/agent/backend/userspace/userspace_backend.h"
@@ -13,14 +15,26 @@
 namespace cygnet::agent {
 namespace {
 
+/// As the service manager knows the ESP sockets.
+constexpr std::string_view kKeptSockets = "esp";
+
 Result<std::unique_ptr<SadBackend>> make_backend(const AgentConfig& config, rt::Loop& loop,
                                                  BackendEvents& events) {
   const PostToControl post = [&loop](std::function<void()> work) { loop.post(std::move(work)); };
+  const rt::ServiceNotifier notifier = rt::ServiceNotifier::from_environment();
+  const std::vector<int> kept = rt::kept_descriptors(kKeptSockets);
   if (config.data_plane_kind == DataPlaneKind::kKernel) {
-    CYGNET_TRY(std::unique_ptr<SadBackend> backend,
-               xfrm::XfrmBackend::create(kernel_config(config), events, post));
-    return backend;
+    xfrm::XfrmConfig kernel = kernel_config(config);
+    kernel.kept_sockets = kept;
+    CYGNET_TRY(std::unique_ptr<xfrm::XfrmBackend> backend,
+               xfrm::XfrmBackend::create(std::move(kernel), events, post));
+    // While a socket is open the kernel takes in what comes for its SAs, agent or not.
+    notifier.forget(kKeptSockets);
+    notifier.keep(kKeptSockets, backend->esp_sockets());
+    return Result<std::unique_ptr<SadBackend>>(std::move(backend));
   }
+  for (const int fd : kept) close(fd);
+  notifier.forget(kKeptSockets);
   // Policies that a kernel data plane left would block what this one carries. The routes that keep
   // prefixes closed are the same, and stay.
   if (const Status opened = xfrm::XfrmBackend::open_all(kernel_config(config)); !opened) {
@@ -109,6 +123,7 @@ Status run_agent(const AgentConfig& config) {
   notifier.stopping();
   rt::log_info("agent stops", {{"open", open}});
   agent->stop(open);
+  if (open) notifier.forget(kKeptSockets);
   if (fault) return fail(*fault);
   return {};
 }

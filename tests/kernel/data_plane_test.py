@@ -3,7 +3,7 @@
 import re
 import subprocess
 
-from support import MeshTest
+from support import LabError, MeshTest
 from traffic import TrafficTest
 
 ERRORS = re.compile(r"^(Xfrm\w+)\s+(\d+)$", re.MULTILINE)
@@ -63,16 +63,17 @@ class KernelMesh(MeshTest):
         with self.subTest("no error counter rose"):
             for device in self.kernel_devices():
                 self.assertEqual(self.errors(device), {})
-        with self.subTest("a stopped agent leaves its prefixes closed, `down --open` opens them"):
+        with self.subTest("a stopped agent's SAs go on and nothing leaves in clear, until `down --open`"):
             device = self.kernel_devices()[0]
             other = b if device is a else a
+            left = self.spis(device)
             device.agent.stop()
-            self.assertEqual(self.ping(device, other.inner4, 1), 0)
-            policies = self.lab.ip(device.ns, "xfrm", "policy").stdout
-            self.assertIn("action block", policies)
-            self.assertEqual(self.spis(device), set())
+            self.assertEqual(self.ping(device, other.inner4, 1), 0, "nobody has the ESP port")
+            self.assertEqual(self.spis(device), left)
+            self.assertIn(f"dst {other.prefixes[0]} \n\tdir out", self.lab.ip(device.ns, "xfrm", "policy").stdout)
             self.mesh.command("cygnet-agent", "down", "--open", "--state", device.state, ns=device.ns)
             self.assertEqual(self.lab.ip(device.ns, "xfrm", "policy").stdout, "")
+            self.assertEqual(self.spis(device), set())
 
 
 class MixedMesh(KernelMesh):
@@ -102,3 +103,26 @@ class StatesFlushedByHand(TrafficTest):
         self.tcp_is_intact(self.stop_traffic())
         self.stop_capture(capture)
         self.nothing_in_clear(pcap)
+
+
+class LearnedEndpoint(MeshTest):
+    """A device whose address nobody is told."""
+    devices = 3
+    last = "kernel"
+
+    def test_it_is_found_where_it_sends_from(self):
+        self.mesh.choose_data_planes("kernel")
+        silent = self.mesh.devices[-1]
+        silent.endpoint, silent.data_plane = None, self.last
+        try:
+            self.start_all()
+        except LabError as error:
+            states = "\n".join(f"{d.name}:\n{self.lab.ip(d.ns, '-s', 'xfrm', 'state').stdout}" for d in self.mesh.devices)
+            self.fail("\n".join([str(error), *self.mesh.unsettled(), states]))
+        for device in self.mesh.devices[:-1]:
+            self.assertEqual(self.ping(device, silent.inner4), 3)
+            self.assertEqual(self.ping(silent, device.inner6), 3)
+
+
+class LearnedEndpointOfAUserspaceDevice(LearnedEndpoint):
+    last = "userspace"

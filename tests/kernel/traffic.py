@@ -39,8 +39,11 @@ class TrafficTest(MeshTest):
         for device in self.mesh.devices:
             self.mesh.join(device)
 
+    def launch(self, device):
+        return self.mesh.start_agent(device, self.agent_flags.get(device.name, ()))
+
     def start_device(self, device):
-        agent = self.mesh.start_agent(device, self.agent_flags.get(device.name, ()))
+        agent = self.launch(device)
         wanted = len(self.mesh.devices) - 1
         # Traffic may start once the agent guards the prefixes; before its first run nothing does.
         self.lab.wait(f"{device.name}'s peer table", lambda: len(device.api("GET", "/api/v1/peers")["items"]) == wanted, 30,

@@ -70,7 +70,7 @@ class Demo:
         # Traffic may start once the agent guards the prefixes; before its first run nothing does.
         wanted = len(self.mesh.devices) - 1
         self.lab.wait(f"{device.name}'s peer table",
-                      lambda: len(device.api("GET", "/api/v1/peers")["items"]) == wanted, 20, watch=[agent])
+                      lambda: len(device.api("GET", "/api/v1/peers")["items"]) == wanted, 60, watch=[agent])
         self.start_traffic(device)
 
     def key_log(self, device):

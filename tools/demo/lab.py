@@ -126,12 +126,12 @@ class Lab:
             raise LabError(f"{' '.join(command)} failed ({done.returncode}): {(done.stderr or done.stdout).strip()}")
         return done
 
-    def start(self, name, command, ns=None, env=None):
+    def start(self, name, command, ns=None, env=None, pass_fds=()):
         log_path = os.path.join(self.dir, f"{name}.log")
         full = (["ip", "netns", "exec", ns] if ns else []) + command
         with open(log_path, "ab") as log:
             popen = subprocess.Popen(full, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                                     start_new_session=True, env={**os.environ, **(env or {})})
+                                     start_new_session=True, env={**os.environ, **(env or {})}, pass_fds=pass_fds)
         process = Process(name, popen, log_path)
         self.processes.append(process)
         return process

@@ -131,13 +131,13 @@ class Mesh:
         line = json.loads(made.stdout)["join_line"].split()[-1]
         self.command("cygnet-agent", "join", line, "--state", device.state, ns=device.ns, show=show)
 
-    def start_agent(self, device, extra=()):
+    def start_agent(self, device, extra=(), wrapper=(), **kw):
         endpoint = ["--endpoint", device.endpoint] if device.endpoint else []
         plane = ["--data-plane", device.data_plane] if device.data_plane != "userspace" else []
         device.agent = self.lab.start(
             f"agent-{device.name}",
-            [os.path.join(self.bin, "cygnet-agent"), "run", "--state", device.state, "--esp-port", str(ESP_PORT),
-             "--api-socket", device.socket, *endpoint, *plane, *extra], ns=device.ns)
+            [*wrapper, os.path.join(self.bin, "cygnet-agent"), "run", "--state", device.state, "--esp-port", str(ESP_PORT),
+             "--api-socket", device.socket, *endpoint, *plane, *extra], ns=device.ns, **kw)
         return device.agent
 
     # -- what is true now ----------------------------------------------------------------------
@@ -155,6 +155,22 @@ class Mesh:
                 if not (i["state"] == "up" and i["newest_on_newest"] and i["confirmed"] and i["pairs"] == 1):
                     return False
         return True
+
+    def unsettled(self):
+        """What settled() still waits for, in words."""
+        found = []
+        for d in self.devices:
+            try:
+                items = d.api("GET", "/api/v1/peers")["items"]
+            except (OSError, ValueError) as error:
+                found.append(f"{d.name}: no answer ({error})")
+                continue
+            for i in items:
+                wrong = [f"{key} {i[key]}" for key, wanted in (("state", "up"), ("newest_on_newest", True), ("confirmed", True),
+                                                               ("pairs", 1)) if i[key] != wanted]
+                if wrong:
+                    found.append(f"{d.name} to {i['name'].split('.')[0]} at {i['endpoint']}: {', '.join(wrong)}")
+        return found
 
     def newest_on_newest(self, devices=None):
         devices = self.devices if devices is None else devices

@@ -60,8 +60,11 @@ class Phases:
         self.say(f"  {window.name}: {seconds:.1f} s")
 
     def await_settled(self, what, devices=None):
-        return self.lab.wait(what, lambda: self.mesh.settled(devices), SETTLE_S, every=0.2,
-                             watch=[d.agent for d in (devices or self.mesh.devices)])
+        try:
+            return self.lab.wait(what, lambda: self.mesh.settled(devices), SETTLE_S, every=0.2,
+                                 watch=[d.agent for d in (devices or self.mesh.devices)])
+        except LabError as error:
+            raise LabError("\n  ".join([str(error), *self.mesh.unsettled()])) from error
 
     def counters(self):
         return {d.name: self.mesh.agent_status(d)["generation"]["counter"] for d in self.mesh.devices}

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cygnet/rt/sd_notify.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstddef>
 #include <cstdlib>
@@ -56,7 +59,33 @@ std::optional<Duration> ServiceNotifier::watchdog_interval() const {
   return *watchdog_ / 2;
 }
 
-void ServiceNotifier::send(const std::string& state) const {
+void ServiceNotifier::keep(std::string_view name, std::span<const int> descriptors) const {
+  send("FDSTORE=1\nFDNAME=" + std::string(name), descriptors);
+}
+void ServiceNotifier::forget(std::string_view name) const {
+  send("FDSTOREREMOVE=1\nFDNAME=" + std::string(name));
+}
+
+std::vector<int> kept_descriptors(std::string_view name) {
+  constexpr int kFirst = 3;
+  const auto pid = number_of(std::getenv("LISTEN_PID"));
+  const auto count = number_of(std::getenv("LISTEN_FDS"));
+  const char* names = std::getenv("LISTEN_FDNAMES");
+  if (!pid || *pid != static_cast<std::uint64_t>(getpid()) || !count || names == nullptr) return {};
+  std::vector<int> found;
+  std::string_view rest = names;
+  for (int fd = kFirst; fd < kFirst + static_cast<int>(std::min<std::uint64_t>(*count, 64)); ++fd) {
+    const std::size_t end = std::min(rest.find(':'), rest.size());
+    if (rest.substr(0, end) == name) {
+      fcntl(fd, F_SETFD, FD_CLOEXEC);
+      found.push_back(fd);
+    }
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  return found;
+}
+
+void ServiceNotifier::send(const std::string& state, std::span<const int> descriptors) const {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (socket_path_.empty() || socket_path_.size() >= sizeof address.sun_path) return;
@@ -66,8 +95,26 @@ void ServiceNotifier::send(const std::string& state) const {
   if (fd < 0) return;
   const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + socket_path_.size());
   // Nobody can be told that telling failed; systemd's own timeout is the safety net.
-  [[maybe_unused]] const ssize_t n = sendto(fd, state.data(), state.size(), MSG_NOSIGNAL,
-                                            reinterpret_cast<const sockaddr*>(&address), length);
+  constexpr std::size_t kDescriptorsMax = 16;
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(kDescriptorsMax * sizeof(int))> control{};
+  std::string text = state;
+  iovec content{text.data(), text.size()};
+  msghdr message{};
+  message.msg_name = &address;
+  message.msg_namelen = length;
+  message.msg_iov = &content;
+  message.msg_iovlen = 1;
+  const std::size_t octets = std::min(descriptors.size(), kDescriptorsMax) * sizeof(int);
+  if (octets != 0) {
+    message.msg_control = control.data();
+    message.msg_controllen = CMSG_SPACE(octets);
+    cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(octets);
+    std::memcpy(CMSG_DATA(header), descriptors.data(), octets);
+  }
+  [[maybe_unused]] const ssize_t n = sendmsg(fd, &message, MSG_NOSIGNAL);
   close(fd);
 }
 

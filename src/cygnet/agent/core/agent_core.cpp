@@ -297,8 +297,10 @@ void AgentCore::take_own_dim(const std::optional<StoredDim>& stored, Now now) {
         [&](const Bytes& octets) { return equal(proto::octets_before_auth(octets), before_auth); });
     // With our boot count, but never signed since this start nor remembered from before: an older
     // copy of the disk came back, and that boot count was used already.
+    // A start that took over its SAs goes on in the same boot count.
     const bool lower =
         dim->counter.boot_count() < status.boot_count ||
+        (!restored_.sa_state_lost && known && dim->counter == ours) ||
         (dim->counter < ours && same == own_.end() && (known || signed_.contains(dim->counter)));
     report.verdict =
         lower ? rekey::OwnDimVerdict::kDeviceNewer : rekey::OwnDimVerdict::kStoredNewer;

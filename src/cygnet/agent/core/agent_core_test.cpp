@@ -505,6 +505,38 @@ TEST_F(Pair, WhatWasStoredBringsThePairBackWithTheNextBootCount) {
   EXPECT_EQ(b.outbound[b.peer("a")]->remote, dim.counter);
 }
 
+// "A start that takes over live SAs … keeps it and continues the sequence …, with no
+// INITIAL_CONTACT": the peer keeps what it has until it hears the new generation.
+TEST_F(Pair, AStartThatTookOverItsSasIsARekeyToThePeer) {
+  meet();
+  exchange();
+  Restored restored;
+  const auto before = proto::decode_dim(dim_a.dim)->counter;
+  restored.boot_count = before.boot_count();
+  restored.last_sequence = before.sequence();
+  restored.sa_state_lost = false;
+  restored.table = a.core().table();
+  restored.pins = a.core().pins();
+  restored.last_server_time = a.now().wall;
+  restored.own_dims = {dim_a.dim};
+  const auto live = b.outbound[b.peer("a")];
+  ASSERT_TRUE(live);
+  a.log.clear();
+  a.make_core(ca, restored);
+  a.welcome(test_settings(), dim_a, true);
+  EXPECT_THAT(a.alarms(), IsEmpty());
+  const auto dim = *proto::decode_dim(a.published.back());
+  EXPECT_EQ(dim.counter, proto::RekeyCounter(before.boot_count(), before.sequence() + 1));
+  EXPECT_FALSE(dim.initial_contact);
+  dim_a = accept_publish(a);
+  b.log.clear();
+  b.update({change_with(a.name(), dim_a)}, 8);
+  ASSERT_TRUE(b.outbound[b.peer("a")]);
+  EXPECT_EQ(b.outbound[b.peer("a")]->remote, dim.counter);
+  EXPECT_EQ(b.outbound[b.peer("a")]->local, live->local);
+  EXPECT_TRUE(b.did<RemoveInbound>().empty()) << "what we still send on";
+}
+
 // Found by the simulator: an older copy of the disk came back, and with it a boot count that was
 // used already. The first DIM may be lower than what this start has drawn meanwhile.
 TEST_F(Pair, AnOwnDimOfThisBootThatThisStartNeverSignedMeansARestoredDisk) {

@@ -94,13 +94,14 @@ Status Agent::load() {
   CYGNET_CHECK_OK(backend_->set_self(self(
       restored.table.settings ? restored.table.settings->own_prefixes : std::vector<IpPrefix>{})));
 
-  // "+1, fsynced before use, when the device starts without its SAs."
+  // "+1, fsynced before use, when the device starts without its SAs … A start that takes over live
+  // SAs keeps it and continues the sequence": to its peers it is a rekey.
   restored.own_dims = device.own_dims;
+  restored.sa_state_lost = !features_.took_over || device.own_dims.empty();
   journal_.emplace(directory_, std::move(device));
-  CYGNET_CHECK_OK(journal_->raise_boot_count());
+  if (restored.sa_state_lost) CYGNET_CHECK_OK(journal_->raise_boot_count());
   restored.boot_count = journal_->record().boot_count;
   restored.last_sequence = journal_->record().last_sequence;
-  restored.sa_state_lost = true;
 
   const Abilities abilities{options_.lanes_max, ppks_.ids()};
   core_.emplace(DeviceIdentity{mesh_.mesh, mesh_.device, std::move(certificate), std::move(trust)},

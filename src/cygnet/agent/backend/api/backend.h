@@ -109,8 +109,9 @@ struct PeerPath {
 struct Features {
   std::string name;
   bool lazy_derivation = false;
-  bool per_source_spi = false;  ///< tells equal SPIs of different peers apart
-  bool survives_agent = false;
+  bool per_source_spi = false;     ///< tells equal SPIs of different peers apart
+  bool survives_agent = false;     ///< SAs go on carrying packets while no agent runs
+  bool took_over = false;          ///< SAs of an earlier run carry packets now
   std::vector<std::string> notes;  ///< for `cygnet status`: fallbacks in force
 };
 

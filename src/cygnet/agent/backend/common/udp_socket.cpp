@@ -41,6 +41,47 @@ UdpSocket::UdpSocket(Fd fd, bool v6, UdpOffloads offloads)
       controls_(kBatch),
       datagrams_(kBatch) {}
 
+Result<UdpOffloads> UdpSocket::prepare(int fd, bool v6, const Options& options) {
+  if (!set_option(fd, SOL_SOCKET, SO_MARK, static_cast<int>(options.mark))) {
+    return fail(kErrPrivilege, "marking the ESP socket needs CAP_NET_ADMIN", "ESP socket",
+                "start the agent as root or with AmbientCapabilities=CAP_NET_ADMIN");
+  }
+  set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, options.buffer);
+  set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, options.buffer);
+  set_option(fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
+  UdpOffloads offloads;
+  if (options.offload) {
+    offloads.segmentation = set_option(fd, IPPROTO_UDP, UDP_SEGMENT, 0);
+    offloads.coalescing = set_option(fd, IPPROTO_UDP, UDP_GRO, 1);
+  }
+  if (v6) {
+    set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+    set_option(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
+    set_option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT);
+  } else {
+    set_option(fd, IPPROTO_IP, IP_RECVTOS, 1);
+    set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
+    // RFC 3948 section 2.1: "the Checksum SHOULD be transmitted as a zero value". The kernel
+    // segments only datagrams that have one; the card computes it then.
+    if (!offloads.segmentation) set_option(fd, SOL_SOCKET, SO_NO_CHECK, 1);
+  }
+  return offloads;
+}
+
+Result<std::unique_ptr<UdpSocket>> UdpSocket::adopt(Fd& fd, bool v6, const Options& options) {
+  OuterAddress bound;
+  socklen_t length = sizeof bound;
+  int kind = 0;
+  socklen_t kind_length = sizeof kind;
+  const bool known = getsockname(fd.get(), &bound.any, &length) == 0 &&
+                     getsockopt(fd.get(), SOL_SOCKET, SO_TYPE, &kind, &kind_length) == 0 &&
+                     kind == SOCK_DGRAM && bound.any.sa_family == (v6 ? AF_INET6 : AF_INET) &&
+                     bound.endpoint().port == options.port;
+  if (!known) return std::unique_ptr<UdpSocket>();
+  CYGNET_TRY(const UdpOffloads offloads, prepare(fd.get(), v6, options));
+  return std::unique_ptr<UdpSocket>(new UdpSocket(std::move(fd), v6, offloads));
+}
+
 Result<std::unique_ptr<UdpSocket>> UdpSocket::open(bool v6, const Options& options) {
   Fd fd(::socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd.is_open()) {
@@ -50,29 +91,7 @@ Result<std::unique_ptr<UdpSocket>> UdpSocket::open(bool v6, const Options& optio
     }
     return socket_error("cannot make a UDP socket");
   }
-  if (!set_option(fd.get(), SOL_SOCKET, SO_MARK, static_cast<int>(options.mark))) {
-    return fail(kErrPrivilege, "marking the ESP socket needs CAP_NET_ADMIN", "ESP socket",
-                "start the agent as root or with AmbientCapabilities=CAP_NET_ADMIN");
-  }
-  set_buffer(fd.get(), SO_RCVBUFFORCE, SO_RCVBUF, options.buffer);
-  set_buffer(fd.get(), SO_SNDBUFFORCE, SO_SNDBUF, options.buffer);
-  set_option(fd.get(), SOL_SOCKET, SO_RXQ_OVFL, 1);
-  UdpOffloads offloads;
-  if (options.offload) {
-    offloads.segmentation = set_option(fd.get(), IPPROTO_UDP, UDP_SEGMENT, 0);
-    offloads.coalescing = set_option(fd.get(), IPPROTO_UDP, UDP_GRO, 1);
-  }
-  if (v6) {
-    set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
-    set_option(fd.get(), IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
-    set_option(fd.get(), IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT);
-  } else {
-    set_option(fd.get(), IPPROTO_IP, IP_RECVTOS, 1);
-    set_option(fd.get(), IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
-    // RFC 3948 section 2.1: "the Checksum SHOULD be transmitted as a zero value". The kernel
-    // segments only datagrams that have one; the card computes it then.
-    if (!offloads.segmentation) set_option(fd.get(), SOL_SOCKET, SO_NO_CHECK, 1);
-  }
+  CYGNET_TRY(const UdpOffloads offloads, prepare(fd.get(), v6, options));
   UdpEndpoint any;
   any.address.is_v6 = v6;
   any.port = options.port;

@@ -66,6 +66,10 @@ class UdpSocket {
   /// @retval kErrPrivilege (tun.h)  no right to set the mark
   /// @retval kErrNoFamily   this host has no such address family
   [[nodiscard]] static Result<std::unique_ptr<UdpSocket>> open(bool v6, const Options& options);
+  /// Takes the socket of an earlier run; nullptr, and `fd` as it was, when it is of another family
+  /// or port.
+  [[nodiscard]] static Result<std::unique_ptr<UdpSocket>> adopt(Fd& fd, bool v6,
+                                                                const Options& options);
 
   /// Datagrams that wait, at most kBatch; empty when none. Valid until the next call.
   [[nodiscard]] std::span<Datagram> receive();
@@ -89,6 +93,7 @@ class UdpSocket {
   };
 
   UdpSocket(Fd fd, bool v6, UdpOffloads offloads);
+  [[nodiscard]] static Result<UdpOffloads> prepare(int fd, bool v6, const Options& options);
   void read_control(const msghdr& header, Datagram& datagram);
   void write_control(const Outgoing& out, Control& control, msghdr& header) const;
 

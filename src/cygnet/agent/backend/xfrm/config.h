@@ -25,6 +25,9 @@ struct XfrmConfig {
   Duration poll = std::chrono::seconds(1);        ///< how often counters are read
   /// Addresses of ours that peers know; preferred where this host has several.
   std::vector<IpAddress> local_addresses;
+  /// ESP sockets of an earlier run, which somebody kept open meanwhile, so that what peers sent was
+  /// taken in. create() owns them, and closes what it has no use for.
+  std::vector<int> kept_sockets;
   RoutingConfig routing;
 };
 

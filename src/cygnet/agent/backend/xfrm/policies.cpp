@@ -8,6 +8,7 @@ namespace {
 
 constexpr std::uint32_t kRankMark = 0;
 constexpr std::uint32_t kRankNeighbours = 1;
+constexpr std::uint32_t kRankProbes = 2;
 constexpr std::uint32_t kRankPrefixes = 16;
 
 // Within prefixes of one length.
@@ -57,6 +58,15 @@ PolicyConfig outbound_policy(const IpPrefix& prefix, const Outbound& how) {
       policy.protect = how.protect;
       break;
   }
+  return policy;
+}
+
+PolicyConfig probe_policy(const IpAddress& mesh_address, std::uint32_t mark,
+                          const Template& protect) {
+  PolicyConfig policy = make(Direction::kOut, anywhere(true), {mesh_address, 128},
+                             kPriorityFirst + kRankProbes, Action::kProtect);
+  policy.key.mark = mark;
+  policy.protect = protect;
   return policy;
 }
 

@@ -38,6 +38,10 @@ struct Outbound {
                                                          const IpPrefix& own, std::uint32_t reqid);
 /// Directions in and forward: whatever else comes from the prefix.
 [[nodiscard]] std::vector<PolicyConfig> inbound_blocks(const IpPrefix& prefix);
+/// Probes to a peer's mesh address that are sent with this firewall mark: by one SA, whatever the
+/// prefix's own policy says.
+[[nodiscard]] PolicyConfig probe_policy(const IpAddress& mesh_address, std::uint32_t mark,
+                                        const Template& protect);
 /// Our own prefix inside a peer's wider one.
 [[nodiscard]] std::vector<PolicyConfig> own_policies(const IpPrefix& own);
 /// Our own marked sockets, and what a link needs to find its neighbours (RFC 4861).
@@ -50,6 +54,10 @@ class Reqids {
   explicit Reqids(std::uint32_t table) : tag_(table << 16) {}
   [[nodiscard]] bool ours(std::uint32_t reqid) const {
     return (reqid & 0xffff0000U) == tag_ && (reqid & 0xffffU) != 0;
+  }
+  /// Ours, and a peer's: what comes in from it, and packets that wait for an SA.
+  [[nodiscard]] bool of_peer(std::uint32_t reqid) const {
+    return ours(reqid) && (reqid & 0xffffU) < kOutboundFirst;
   }
   /// One that `used` does not say is taken. Peers and outbound SAs have ranges of their own.
   template <class Used>

@@ -53,6 +53,15 @@ Status make_encapsulating(const UdpSocket& socket, bool v6) {
   return {};
 }
 
+Result<std::unique_ptr<UdpSocket>> adopt_kept(std::vector<Fd>& kept, bool v6,
+                                              const UdpSocket::Options& options) {
+  for (Fd& fd : kept) {
+    auto adopted = UdpSocket::adopt(fd, v6, options);
+    if (!adopted || *adopted != nullptr) return adopted;
+  }
+  return std::unique_ptr<UdpSocket>();
+}
+
 /// Whether packets that wait for an SA are kept. A switch of the whole network namespace: without
 /// it the first packet to a peer is lost.
 std::string keep_waiting_packets() {
@@ -92,6 +101,8 @@ XfrmBackend::XfrmBackend(XfrmConfig config, BackendEvents& events, PostToControl
 Result<std::unique_ptr<XfrmBackend>> XfrmBackend::create(XfrmConfig config, BackendEvents& events,
                                                          PostToControl post,
                                                          crypto::Random& random) {
+  std::vector<Fd> kept;
+  for (const int fd : config.kept_sockets) kept.emplace_back(fd);
   CYGNET_TRY(XfrmSocket socket, XfrmSocket::open());
   CYGNET_TRY(KernelAbilities abilities, examine_kernel(socket, random));
   CYGNET_TRY(XfrmEvents heard, XfrmEvents::open());
@@ -100,8 +111,10 @@ Result<std::unique_ptr<XfrmBackend>> XfrmBackend::create(XfrmConfig config, Back
   Watcher::Sockets sockets;
   for (const bool v6 : {false, true}) {
     if (v6 ? !abilities.v6 : !abilities.v4) continue;
-    auto opened = UdpSocket::open(
-        v6, {config.port, config.routing.fwmark, config.socket_buffer, /*offload=*/false});
+    const UdpSocket::Options options{config.port, config.routing.fwmark, config.socket_buffer,
+                                     /*offload=*/false};
+    auto opened = adopt_kept(kept, v6, options);
+    if (opened && *opened == nullptr) opened = UdpSocket::open(v6, options);
     if (!opened && opened.error().code == kErrNoFamily) {
       notes.push_back(opened.error().message);
       continue;
@@ -122,7 +135,7 @@ Result<std::unique_ptr<XfrmBackend>> XfrmBackend::create(XfrmConfig config, Back
       new XfrmBackend(std::move(config), events, std::move(post),
                       Made{std::move(abilities), std::move(socket), sockets, std::move(routes),
                            std::make_unique<Tun>(std::move(tun)), std::move(notes)}));
-  CYGNET_CHECK_OK(backend->close_leftovers());
+  CYGNET_CHECK_OK(backend->take_over());
   for (const PolicyConfig& policy : base_policies(backend->config_.routing.fwmark)) {
     backend->set(policy);
   }
@@ -148,52 +161,6 @@ Result<std::unique_ptr<XfrmBackend>> XfrmBackend::create(XfrmConfig config, Back
         });
       });
   return backend;
-}
-
-Status XfrmBackend::list_ours(XfrmSocket& socket, const RoutingConfig& config,
-                              std::vector<SaState>& states, std::vector<PolicyConfig>& policies) {
-  const Reqids reqids(config.table);
-  const PolicyIndexes indexes(config.table);
-  MessageBatch batch;
-  batch.list_sas();
-  CYGNET_CHECK_OK(socket.list(batch, [&](const nlmsghdr* message) {
-    const auto state = parse_sa(message);
-    if (state && reqids.ours(state->reqid)) states.push_back(*state);
-  }));
-  batch.list_policies();
-  return socket.list(batch, [&](const nlmsghdr* message) {
-    const auto policy = parse_policy(message);
-    if (!policy) return;
-    const bool ours =
-        policy->protect ? reqids.ours(policy->protect->reqid) : indexes.ours(policy->index);
-    if (ours) policies.push_back(*policy);
-  });
-}
-
-// Counters of an earlier run's SAs are known to the kernel, but nobody holds the generations they
-// belong to: they are replaced by a roll-over, and until then nothing leaves.
-Status XfrmBackend::close_leftovers() {
-  std::vector<SaState> states;
-  std::vector<PolicyConfig> policies;
-  CYGNET_CHECK_OK(list_ours(socket_, config_.routing, states, policies));
-  for (PolicyConfig& found : policies) {
-    indexes_.seen(found.index);
-    policies_[found.key] = found;
-    if (found.protect) used_reqids_.insert(found.protect->reqid);
-    if (found.key.direction != Direction::kOut || found.action != Action::kProtect) continue;
-    found.action = Action::kBlock;
-    found.protect.reset();
-    set(found);
-  }
-  for (const SaState& state : states) {
-    ask([&](MessageBatch& batch) { batch.remove_sa(state.key); });
-  }
-  flush();
-  if (!states.empty()) {
-    rt::log_info("SAs of an earlier run are removed; new ones replace them",
-                 {{"sas", states.size()}, {"policies", policies.size()}});
-  }
-  return {};
 }
 
 Status XfrmBackend::open_all(const XfrmConfig& config) {
@@ -235,6 +202,8 @@ Features XfrmBackend::features() const {
   Features features;
   features.name = "kernel";
   features.per_source_spi = false;
+  features.survives_agent = true;
+  features.took_over = took_over_;
   features.notes = notes_;
   features.notes.emplace_back(
       "first packets are known from the kernel's replay events (XFRM_MSG_NEWAE), and from its "
@@ -327,7 +296,8 @@ Status XfrmBackend::set_peer(const PeerConfig& config) {
   const auto [it, fresh] = peers_.try_emplace(config.peer);
   Peer& peer = it->second;
   if (fresh) {
-    const auto reqid = new_reqid(true);
+    auto reqid = reqid_before({config.mesh_address, address_bits(config.mesh_address)});
+    if (!reqid) reqid = new_reqid(true);
     if (!reqid) {
       peers_.erase(it);
       return fail(kErrReqids, "more peers than the kernel backend can number", config.name,
@@ -363,12 +333,14 @@ void XfrmBackend::remove_peer(proto::PeerId id, bool keep_fail_closed) {
   Peer* const peer = find(id);
   if (peer == nullptr) return;
   peer->chosen.reset();
+  drop(probe_policy(peer->mesh_address, probe_mark(), {}).key);
   // Policies first: they change from protecting to blocking before the SAs go.
   router_.remove_peer(id, keep_fail_closed);
   for (auto& [pair_id, pair] : peer->pairs) {
     remove_sas(pair.inbound);
     remove_sas(pair.outbound);
   }
+  end_inherited(peer->reqid);
   by_mesh_address_.erase(peer->mesh_address);
   used_reqids_.erase(peer->reqid);
   peers_.erase(id);
@@ -394,26 +366,21 @@ XfrmBackend::Sa* XfrmBackend::find(const Place& place) {
   return place.lane < sas.size() ? &sas[place.lane] : nullptr;
 }
 
+// SAs and policies stay as they are, for the next start to take over; nothing leaves in clear.
 void XfrmBackend::shut_down(bool open) {
   if (watcher_ == nullptr) return;
   reporter_.mute();
   *alive_ = false;
   watcher_.reset();
-  for (auto& [key, policy] : std::map(policies_)) {
-    if (open) {
-      drop(key);
-    } else if (key.direction == Direction::kOut && policy.action == Action::kProtect) {
-      PolicyConfig closed = policy;
-      closed.action = Action::kBlock;
-      closed.protect.reset();
-      set(closed);
+  if (open) {
+    for (const auto& [key, policy] : std::map(policies_)) drop(key);
+    for (auto& [id, peer] : peers_) {
+      for (auto& [pair_id, pair] : peer.pairs) {
+        remove_sas(pair.inbound);
+        remove_sas(pair.outbound);
+      }
     }
-  }
-  for (auto& [id, peer] : peers_) {
-    for (auto& [pair_id, pair] : peer.pairs) {
-      remove_sas(pair.inbound);
-      remove_sas(pair.outbound);
-    }
+    while (!inherited_.empty()) end_inherited(inherited_.begin()->first);
   }
   remove_sas(ending_);
   flush();

@@ -34,7 +34,7 @@ inline constexpr ErrorCode kErrReqids{"reqids"};
 
 class XfrmBackend final : public SadBackend, private PrefixSink {
  public:
-  /// Examines the kernel, closes what an earlier run left open, opens device and sockets in the
+  /// Examines the kernel, takes over what an earlier run left, opens device and sockets in the
   /// calling thread's network namespace. `events` outlives the backend.
   /// @retval kErrKernelIpsec, kErrKernelEsp, kErrKernelAlgorithm, kErrPrivilege, kErrPortInUse,
   ///         kErrTunMissing, kErrTunBusy, kErrTunName, kErrNetlink
@@ -63,6 +63,8 @@ class XfrmBackend final : public SadBackend, private PrefixSink {
   void query_paths(std::function<void(std::vector<PeerPath>)> done) override;
   void shut_down(bool open) override;
 
+  /// The ESP sockets, for whoever keeps them open over a restart (XfrmConfig::kept_sockets).
+  [[nodiscard]] std::vector<int> esp_sockets() const;
   /// Netlink system calls of the control thread, for the measurement of SA installs.
   [[nodiscard]] std::uint64_t system_calls() const { return socket_.system_calls(); }
 
@@ -120,6 +122,15 @@ class XfrmBackend final : public SadBackend, private PrefixSink {
     RateBudget probes{kProbesPerSecond, std::chrono::seconds(1)};
   };
 
+  /// SAs of an earlier run and one peer. No generation of this run belongs to them: they carry
+  /// packets until the peer is heard on a pair of this run, or goes.
+  struct Inherited {
+    std::vector<Sa> inbound, outbound;
+    std::optional<Template> protect;  ///< by which of them packets leave
+    bool claimed = false;             ///< its peer is set
+    std::optional<Timestamp> drains_until;
+  };
+
   struct Made;  ///< what create() made
   XfrmBackend(XfrmConfig config, BackendEvents& events, PostToControl post, Made made);
 
@@ -149,12 +160,23 @@ class XfrmBackend final : public SadBackend, private PrefixSink {
   /// The policy as it should be; one that is not ours is not replaced but refused.
   void set(const PolicyConfig& policy);
   void drop(const PolicyKey& key);
+  [[nodiscard]] static std::optional<Template> chosen_template(const Peer& peer);
   [[nodiscard]] Outbound outbound_of(const Peer& peer) const;
   void apply_outbound(const Peer& peer);
-  [[nodiscard]] Status close_leftovers();
   [[nodiscard]] static Status list_ours(XfrmSocket& socket, const RoutingConfig& config,
                                         std::vector<SaState>& states,
                                         std::vector<PolicyConfig>& policies);
+
+  // xfrm_takeover.cpp
+  /// What an earlier run left: SAs that carry packets go on; of what cannot, nothing leaves.
+  [[nodiscard]] Status take_over();
+  /// The number that policies of an earlier run have for the peer of this prefix.
+  [[nodiscard]] std::optional<std::uint32_t> reqid_before(const IpPrefix& prefix);
+  /// What a peer's packets still leave by.
+  [[nodiscard]] std::optional<Template> inherited_template(const Peer& peer) const;
+  [[nodiscard]] std::uint32_t probe_mark() const { return config_.routing.fwmark + 1; }
+  void end_inherited(std::uint32_t reqid);
+  void review_inherited(Timestamp now);
 
   // xfrm_sas.cpp
   [[nodiscard]] std::optional<Path> path_to(const Peer& peer);
@@ -218,6 +240,9 @@ class XfrmBackend final : public SadBackend, private PrefixSink {
   std::map<IpAddress, proto::PeerId> by_mesh_address_;
   std::set<std::uint32_t> used_reqids_;
   std::map<SaKey, Place> places_;
+  std::map<std::uint32_t, Inherited> inherited_;  ///< by the peer's reqid
+  bool took_over_ = false;
+  Timestamp started_{};
   std::vector<Sa> ending_;  ///< outbound, not chosen any more: removed at the next look
   std::uint64_t soft_packet_limit_ = 0;
   bool lost_told_ = false;  ///< until the next install

@@ -73,6 +73,7 @@ void XfrmBackend::take(const News& news) {
   if (news.states) take_states(news);
   // After the counters: they say which SA a probe came by.
   for (const auto& [from, payload] : news.probes) take_probe(from, payload, news.now);
+  review_inherited(news.now);
   if (!news.states) return;
   for (auto& [id, peer] : peers_) {
     for (auto& [pair_id, pair] : peer.pairs) judge_traffic(id, peer, pair, news.now);
@@ -241,8 +242,14 @@ void XfrmBackend::send_probe(proto::PeerId id, proto::SaPairId pair_id, Bytes pa
   }
   flush();  // what the probe is to prove has to be in force
   const OuterAddress to(UdpEndpoint{peer->mesh_address, proto::kProbePort, 0});
+  const auto mark = [this](std::uint32_t value) {
+    setsockopt(probe_socket_.get(), SOL_SOCKET, SO_MARK, &value, sizeof value);
+  };
+  const bool apart = inherited_template(*peer).has_value();
+  if (apart) mark(probe_mark());
   const ssize_t n = ::sendto(probe_socket_.get(), payload.data(), payload.size(), MSG_DONTWAIT,
                              &to.any, to.length());
+  if (apart) mark(0);
   if (n < 0) {
     ++probes_without_sa_;
   } else {

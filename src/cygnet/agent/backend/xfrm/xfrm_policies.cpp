@@ -80,21 +80,34 @@ void XfrmBackend::drop(const PolicyKey& key) {
   ask([&](MessageBatch& batch) { batch.remove_policy(key); });
 }
 
+std::optional<Template> XfrmBackend::chosen_template(const Peer& peer) {
+  if (!peer.chosen) return std::nullopt;
+  const auto it = peer.pairs.find(*peer.chosen);
+  if (it == peer.pairs.end() || it->second.outbound.empty()) return std::nullopt;
+  const Sa& sa = it->second.outbound.front();
+  return Template{sa.source, sa.key.destination, sa.key.spi, sa.reqid};
+}
+
 Outbound XfrmBackend::outbound_of(const Peer& peer) const {
-  if (peer.chosen) {
-    const auto it = peer.pairs.find(*peer.chosen);
-    if (it != peer.pairs.end() && !it->second.outbound.empty()) {
-      const Sa& sa = it->second.outbound.front();
-      return {Outbound::Kind::kProtect, sa.reqid,
-              Template{sa.source, sa.key.destination, sa.key.spi, sa.reqid}};
-    }
-  }
+  const std::optional<Template> inherited = inherited_template(peer);
+  const std::optional<Template> protect = inherited ? inherited : chosen_template(peer);
+  if (protect) return {Outbound::Kind::kProtect, protect->reqid, *protect};
   return {Outbound::Kind::kHold, peer.reqid, {}};
 }
 
 void XfrmBackend::apply_outbound(const Peer& peer) {
   const Outbound how = outbound_of(peer);
   for (const IpPrefix& prefix : peer.prefixes) set(outbound_policy(prefix, how));
+  // While packets still leave by an SA of an earlier run, probes try the new one: the peer at the
+  // other end may be waiting to hear us, as we are to hear it.
+  const std::optional<Template> chosen = chosen_template(peer);
+  const PolicyConfig probes =
+      probe_policy(peer.mesh_address, probe_mark(), chosen.value_or(Template{}));
+  if (chosen && inherited_template(peer)) {
+    set(probes);
+  } else {
+    drop(probes.key);
+  }
 }
 
 }  // namespace cygnet::agent::xfrm

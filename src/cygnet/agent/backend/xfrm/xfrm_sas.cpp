@@ -233,6 +233,7 @@ void XfrmBackend::choose_outbound(proto::PeerId id, std::optional<proto::SaPairI
   if (peer == nullptr) return;
   peer->chosen = pair && peer->pairs.contains(*pair) ? pair : std::nullopt;
   apply_outbound(*peer);
+  review_inherited(read_clock());
 }
 
 // Its last packets may still be on their way through the kernel: it goes at the next look.

@@ -270,17 +270,13 @@ TEST_P(Kernel, NothingLeavesInClearWhenItsSasAreFlushedByHand) {
   EXPECT_TRUE(passes(0, false));
 }
 
-TEST_P(Kernel, AStoppedDeviceKeepsItsPrefixesClosedAndOpensThemWhenTold) {
+TEST_P(Kernel, AStoppedDevicesSasGoOnUntilItIsToldToOpen) {
   PairPlan plan;
   bring_up(plan);
   ASSERT_TRUE(passes(0, false));
   ns_[0].shell("ip xfrm policy add dir out src 203.0.113.0/24 dst 198.51.100.0/24 action block");
   device(0).stop(false);
-  Socket sender(ns_[0], "0.0.0.0", 0);
-  EXPECT_NE(sender.try_send(kSites[1].lan4, kTrafficPort, as_bytes("x")), 0);
-  const std::string closed = shell("ip xfrm state; ip xfrm policy");
-  EXPECT_EQ(closed.find("proto esp spi 0x"), std::string::npos) << closed;
-  EXPECT_NE(closed.find("action block"), std::string::npos) << closed;
+  EXPECT_TRUE(passes(0, false)) << "by the kernel alone";
   std::string status;
   ns().run([&] {
     const Status opened = XfrmBackend::open_all({});
@@ -289,9 +285,121 @@ TEST_P(Kernel, AStoppedDeviceKeepsItsPrefixesClosedAndOpensThemWhenTold) {
   EXPECT_EQ(status, "");
   EXPECT_EQ(shell("ip -br link show cygnet0 2>/dev/null"), "");
   // What others have stays.
-  const std::string left = shell("ip xfrm policy");
+  const std::string left = shell("ip xfrm policy; ip xfrm state");
+  EXPECT_EQ(left.find("proto esp"), std::string::npos) << left;
   EXPECT_NE(left.find("203.0.113.0/24"), std::string::npos) << left;
   EXPECT_EQ(left.find(kSites[1].lan4_net), std::string::npos) << left;
+}
+
+/// A device whose process ended and that was started again.
+class Restarted : public Kernel {
+ protected:
+  void restart(int end) {
+    const auto i = static_cast<std::size_t>(end);
+    device_[i]->stop(false);
+    device_[i] = make_device(end, {});
+    ASSERT_EQ(device(end).create_error(), "");
+    device(end).on([&](SadBackend& backend) { EXPECT_TRUE(backend.features().took_over); });
+  }
+  [[nodiscard]] std::string outbound_policy(int end) const {
+    return ns_[static_cast<std::size_t>(end)].output(
+        "ip xfrm policy list dir out dst " + kSites[static_cast<std::size_t>(1 - end)].lan4_net);
+  }
+  [[nodiscard]] static std::string text_of(proto::Spi spi) {
+    std::array<char, 16> text{};
+    std::snprintf(text.data(), text.size(), "0x%08x", spi.value());
+    return text.data();
+  }
+  void expect_outbound(int end, const PairPlan& plan) {
+    const std::string wanted = "spi " + text_of(plan.spi(1 - end));
+    EXPECT_TRUE(eventually([&] { return outbound_policy(end).find(wanted) != std::string::npos; }))
+        << wanted << "\n"
+        << outbound_policy(end);
+  }
+};
+INSTANTIATE_TEST_SUITE_P(All, Restarted, testing::Values(kLeft, kKernels),
+                         [](const auto& mix) { return mix.param.name; });
+
+// "a new generation replaces them make-before-break": the peer is sent to on what it has, until it
+// is heard on what is new.
+TEST_P(Restarted, ItsSasGoOnUntilThePeerIsHeardOnNewOnes) {
+  PairPlan plan;
+  bring_up(plan);
+  ASSERT_TRUE(passes(0, false));
+  restart(0);
+  EXPECT_TRUE(passes(0, false));
+  EXPECT_TRUE(passes(1, true));
+  introduce();
+  EXPECT_TRUE(passes(0, true));
+  EXPECT_TRUE(passes(1, false));
+  PairPlan next;
+  next.generation = 2;
+  install(next);
+  choose(0, next);
+  EXPECT_TRUE(passes(0, false));
+  device(0).settle();
+  expect_outbound(0, plan);
+  choose(1, next);
+  EXPECT_TRUE(passes(1, false));
+  expect_outbound(0, next);
+  EXPECT_TRUE(passes(0, false));
+  EXPECT_TRUE(passes(0, true));
+  // The old ones drain, then go.
+  const std::string old = text_of(plan.spi(0));
+  EXPECT_TRUE(eventually([&] { return shell("ip xfrm state").find(old) == std::string::npos; },
+                         std::chrono::seconds(30)));
+  EXPECT_TRUE(passes(1, true));
+}
+
+class BothRestarted : public Restarted {};
+INSTANTIATE_TEST_SUITE_P(All, BothRestarted, testing::Values(kKernels),
+                         [](const auto& mix) { return mix.param.name; });
+
+// Each waits to hear the other on new SAs; their probes try them.
+TEST_P(BothRestarted, FindEachOtherOnNewOnes) {
+  PairPlan plan;
+  bring_up(plan);
+  for (const int end : {0, 1}) restart(end);
+  introduce();
+  PairPlan next;
+  next.generation = 2;
+  install(next);
+  choose_both(next);
+  for (const int end : {0, 1}) {
+    device(end).on([&](SadBackend& backend) {
+      backend.send_probe(kOther, next.id(), {1, 2, 3, 4});
+    });
+  }
+  for (const int end : {0, 1}) {
+    EXPECT_TRUE(eventually([&] { return !device(end).events().probes().empty(); }));
+    expect_outbound(end, next);
+    EXPECT_TRUE(passes(end, false));
+  }
+}
+
+TEST_P(Restarted, APeerThatIsRemovedOrForgottenLosesThem) {
+  PairPlan plan;
+  bring_up(plan);
+  ASSERT_TRUE(passes(0, false));
+  restart(0);
+  introduce();
+  EXPECT_TRUE(passes(0, false));
+  device(0).on([&](SadBackend& backend) { backend.remove_peer(kOther, true); });
+  Socket sender(ns_[0], "0.0.0.0", 0);
+  EXPECT_NE(sender.try_send(kSites[1].lan4, kTrafficPort, as_bytes("x")), 0);
+  const std::string left = shell("ip xfrm state");
+  EXPECT_EQ(left.find("proto esp spi 0x0"), std::string::npos) << left;
+}
+
+TEST_P(Restarted, WhatNobodyClaimsGoesAfterAWhile) {
+  PairPlan plan;
+  bring_up(plan);
+  ASSERT_TRUE(passes(0, false));
+  restart(0);
+  EXPECT_TRUE(eventually([&] { return outbound_policy(0).find("block") != std::string::npos; },
+                         std::chrono::seconds(30)));
+  const std::string left = shell("ip xfrm state");
+  EXPECT_EQ(left.find("proto esp spi 0x0"), std::string::npos) << left;
 }
 
 TEST_P(Kernel, ANewStartReplacesWhatAnEarlierRunLeft) {
