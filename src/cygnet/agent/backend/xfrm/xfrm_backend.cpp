@@ -310,18 +310,7 @@ Status XfrmBackend::set_peer(const PeerConfig& config) {
   peer.name = config.name;
   peer.mesh_address = config.mesh_address;
   peer.candidates = config.endpoints;
-  if (!peer.endpoint_learned) {
-    if (const auto path = path_to(peer); path && path != peer.path) {
-      const bool moved = peer.path.has_value() && peer.chosen.has_value();
-      locate(config.peer, peer, *path);
-      // SAs keep their addresses: new ones lead to the new place.
-      if (moved) {
-        reporter_.tell([id = config.peer, pair = *peer.chosen](BackendEvents& told) {
-          told.on_soft_limit(id, pair);
-        });
-      }
-    }
-  }
+  if (!peer.endpoint_learned) follow_candidates(config.peer, peer);
   Refusals all;
   all.add(router_.set_peer(config));
   flush();

