@@ -56,7 +56,7 @@ std::string document(unsigned devices, unsigned rules, unsigned moved) {
   text += "rules:\n";
   for (unsigned i = 0; i < rules; ++i) {
     text += "  - {from: role=r" + std::to_string(i % kRoles) + ", to: region=g" +
-            std::to_string(i / kRoles % kRegions) + "}\n";
+            std::to_string((i / kRoles * 2 + i % kRoles) % kRegions) + "}\n";
   }
   return text;
 }

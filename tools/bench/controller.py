@@ -78,7 +78,7 @@ class Controller:
              "--advertise", self.address],
             stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard)))
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120  # a store of ten thousand devices, on a busy machine
         while True:
             try:
                 api(self.socket, "GET", "/healthz")

@@ -102,7 +102,7 @@ def cygnet_round(args, controller, devices):
                 1000 * phase["join"]["controller_cpu_seconds"] / devices,
             "reconnect_seconds": again["seconds"], "reconnect_cpu_ms_a_device":
                 1000 * again["controller_cpu_seconds"] / devices,
-            "resident_kb_a_device": (again["controller_resident"] - idle) / devices / 1e3,
+            "resident_kb_a_session": (again["controller_resident"] - idle) / devices / 1e3,
             "resident_mb_peak": again["controller_resident_peak"] / 1e6}
 
 
@@ -152,7 +152,7 @@ def table(results):
             ("its controller CPU a device, ms", "join_cpu_ms_a_device", ",.2f"),
             ("everybody reconnects at once, s", "reconnect_seconds", ",.2f"),
             ("its controller CPU a device, ms", "reconnect_cpu_ms_a_device", ",.2f"),
-            ("resident KB a device", "resident_kb_a_device", ",.1f"),
+            ("resident KB a session (idle cygnetd taken off)", "resident_kb_a_session", ",.1f"),
             ("resident MB at most", "resident_mb_peak", ",.1f"))
     print(f"\n{'':48}" + "".join(f"{n:>14}" for n in results))
     for title, key, form in rows:
