@@ -68,6 +68,7 @@ inline read_constants() {
 #define COUNTER_CHECK 21
 #define START_ACKNOWLEDGED 22
 #define NEVER_BACK 23
+#define HEARD_NEWER 24
 #define RULE(x) (no != x)
 
 #define BIT(g) (1 << (g))
@@ -200,6 +201,9 @@ inline complete_remotes() {              /* Take-over: with every generation hel
   }
 }
 
+/* The peer was heard on a generation newer than what counts as received. */
+#define LEFT_BEHIND (RULE(HEARD_NEWER) && R < D.heard)
+
 inline decide() {                        /* rows of proto/rekey/outbound_decision.cpp */
   D.live = D.live & ANY(D.outb);         /* live is who still has an outbound SA */
   WHEN(RULE(NEVER_BACK) && D.cl != 0 && (HAS(D.live, D.cl) || D.acked >= D.cl),
@@ -210,8 +214,10 @@ inline decide() {                        /* rows of proto/rekey/outbound_decisio
   n = set & NOT(BELOW(D.floor)) & NOT(BELOW(D.retired)) & BELOW(D.accepted + 1);
   if
   :: R == 0                                                                           /* A */
-  :: R != 0 && !RULE(DECISION_NEEDS_LIVE) -> L = TOP(set)
-  :: R != 0 && RULE(DECISION_NEEDS_LIVE) && (set & D.live) != 0 -> L = TOP(set & D.live)   /* B */
+  :: R != 0 && LEFT_BEHIND -> WHEN(D.cl != 0, choose(0, 0); changed = true)           /* H */
+  :: R != 0 && !LEFT_BEHIND && !RULE(DECISION_NEEDS_LIVE) -> L = TOP(set)
+  :: R != 0 && !LEFT_BEHIND && RULE(DECISION_NEEDS_LIVE) && (set & D.live) != 0 ->
+     L = TOP(set & D.live)                                                            /* B */
   :: else ->                                                                     /* C to G */
      WHEN(RULE(START) && D.live == 0,
           L = (HAS(n, D.acked) && RULE(START_ACKNOWLEDGED) -> D.acked :

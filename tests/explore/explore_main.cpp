@@ -13,7 +13,8 @@
 
 int main(int argc, char** argv) {
   using namespace cygnet::explore;
-  bool thorough = false, broken = false;
+  bool thorough = false;
+  std::size_t explored = 0, held = 0, states = 0;
   std::vector<const NamedRule*> without;
   std::vector<std::string> names;
   for (int i = 1; i < argc; ++i) {
@@ -41,12 +42,16 @@ int main(int argc, char** argv) {
     for (const NamedRule* rule : without) take_out(c.scenario, *rule);
     const Outcome outcome = explore(c.scenario, c.liveness);
     std::printf("%s\n", summary(c.scenario, outcome).c_str());
+    ++explored;
+    states += outcome.states;
+    if (!outcome.violation && outcome.exhausted) ++held;
     if (outcome.violation) {
-      broken = true;
       std::printf("%s: %s\n%s", outcome.violation->property.c_str(),
                   outcome.violation->text.c_str(), outcome.trace.c_str());
     }
     std::fflush(stdout);
   }
-  return broken ? 1 : 0;
+  std::printf("%zu of %zu scenarios exhausted with every property kept, %zu states\n", held,
+              explored, states);
+  return explored > 0 && held == explored ? 0 : 1;
 }

@@ -140,7 +140,9 @@ Outcome explore(const Scenario& scenario, const Liveness& liveness) {
       graph.settled.push_back(liveness.goal ? liveness.goal(scenario, world) : is_settled(world));
       graph.carries.push_back(carries_traffic(world));
       for (const Device& d : world.device) {
-        outcome.pairs_max = std::max(outcome.pairs_max, d.inbound.size() + d.installing.size());
+        for (const Towards& t : d.towards) {
+          outcome.pairs_max = std::max(outcome.pairs_max, t.inbound.size() + t.installing.size());
+        }
         outcome.privates_max = std::max(outcome.privates_max, d.privates.size());
       }
       frontier.push_back(std::move(world));

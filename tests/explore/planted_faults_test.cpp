@@ -4,25 +4,14 @@
 /// faults are planted, and each property is broken at least once; the named checker must say so. A
 /// rule whose absence nothing notices would be either useless or untested.
 
-#include <gtest/gtest.h>
-
-#include <iostream>
 #include <set>
 
-#include "scenarios.h"
+#include "case_test.h"
 
 namespace cygnet::explore {
 namespace {
 
 using R = rekey::Rules;
-
-struct Fault {
-  std::string name;
-  std::string scenario;  ///< where it must show
-  std::string property;  ///< which checker must speak
-  std::vector<bool R::*> rules;
-};
-void PrintTo(const Fault& fault, std::ostream* out) { *out << fault.name; }
 
 const std::vector<Fault>& faults() {
   static const std::vector<Fault> kFaults{
@@ -33,6 +22,7 @@ const std::vector<Fault>& faults() {
       {"Held", "one rekey each, loss", "L1", {&R::held}},
       {"InstallOnce", "removal and return", "S2", {&R::install_once}},
       {"TakeOver", "one rekey each, slow installs", "S1", {&R::take_over}},
+      {"HeardNewer", "first contact and a rekey each", "S1", {&R::heard_newer}},
       {"NoHole", "failing installs", "S6", {&R::no_hole}},
       {"RollOverOnFailure", "failing installs", "L1", {&R::roll_over_on_failure}},
       {"RetryPending", "failing installs", "Take-over", {&R::retry_pending}},
@@ -67,23 +57,9 @@ const std::vector<Fault>& faults() {
   return kFaults;
 }
 
-void expect_caught(Scenario scenario, const Liveness& liveness, const std::string& property) {
-  const Outcome outcome = explore(scenario, liveness);
-  std::cout << summary(scenario, outcome) << "\n";
-  ASSERT_TRUE(outcome.violation) << "nothing notices the fault";
-  EXPECT_EQ(outcome.violation->property, property) << outcome.violation->text << "\n"
-                                                   << outcome.trace;
-  EXPECT_FALSE(outcome.violation->text.empty());
-}
-
 class RuleTakenOut : public ::testing::TestWithParam<Fault> {};
 
-TEST_P(RuleTakenOut, IsCaughtByTheNamedChecker) {
-  const Fault& fault = GetParam();
-  Case c = case_named(fault.scenario, false);
-  for (bool R::*rule : fault.rules) take_out(c.scenario, NamedRule{fault.name, rule});
-  expect_caught(c.scenario, c.liveness, fault.property);
-}
+TEST_P(RuleTakenOut, IsCaughtByTheNamedChecker) { expect_caught(GetParam()); }
 
 INSTANTIATE_TEST_SUITE_P(Rules, RuleTakenOut, ::testing::ValuesIn(faults()),
                          [](const auto& fault) { return fault.param.name; });
@@ -258,6 +234,7 @@ TEST(BadSpi, TheSideThatLacksNewestTimesNewestRollsOver) {
 TEST(PlantedFaults, EveryRuleIsTakenOutByOneOfThem) {
   for (const NamedRule& named : kRules) {
     if (named.name == "never_back" || named.name == "bad_spi") continue;  // tests of their own
+    if (named.name == "peers_apart" || named.name.ends_with("_after_all")) continue;  // … of three
     bool taken = false;
     for (const Fault& fault : faults()) {
       for (bool R::*rule : fault.rules) taken = taken || rule == named.rule;

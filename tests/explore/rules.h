@@ -26,6 +26,7 @@ inline constexpr std::array kRules{
     CYGNET_RULE(held),
     CYGNET_RULE(install_once),
     CYGNET_RULE(take_over),
+    CYGNET_RULE(heard_newer),
     CYGNET_RULE(no_hole),
     CYGNET_RULE(roll_over_on_failure),
     CYGNET_RULE(retry_pending),
@@ -55,6 +56,10 @@ inline constexpr std::array kRules{
     CYGNET_RULE(equal_counter),
     CYGNET_RULE(bad_spi),
     CYGNET_RULE(removal_forgets),
+    CYGNET_RULE(forget_after_all),
+    CYGNET_RULE(publish_after_all),
+    CYGNET_RULE(third_after_all),
+    CYGNET_RULE(peers_apart),
 };
 #undef CYGNET_RULE
 static_assert(kRules.size() == sizeof(proto::rekey::Rules), "a switch is missing here");

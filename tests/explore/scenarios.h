@@ -24,7 +24,9 @@ void take_out(Scenario& scenario, const NamedRule& rule);
 /// Scaled times, nobody falls asleep, nothing expires.
 [[nodiscard]] Scenario base(std::string name);
 
-/// All of them; `thorough`: with the larger budgets.
+/// Scenarios of two and of three devices, and all of them; `thorough`: with the larger budgets.
+[[nodiscard]] std::vector<Case> cases_of_two(bool thorough);
+[[nodiscard]] std::vector<Case> cases_of_three(bool thorough);
 [[nodiscard]] std::vector<Case> all_cases(bool thorough);
 [[nodiscard]] Case case_named(const std::string& name, bool thorough = true);
 

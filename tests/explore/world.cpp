@@ -2,30 +2,17 @@
 #include "world.h"
 
 #include <algorithm>
-#include <type_traits>
 
 #include "checkers.h"
 #include "cygnet/base/assert.h"
 #include "world_parts.h"
 
 namespace cygnet::explore {
-namespace {
-
-RekeyCounter newest_published(const Device& device, bool& any) {
-  RekeyCounter newest;
-  any = false;
-  for (const auto& own : device.core.device_status().generations) {
-    if (own.phase < rekey::GenerationPhase::kPublishing) continue;
-    newest = own.counter;
-    any = true;
-  }
-  return newest;
-}
-
-}  // namespace
 
 World::World(const Scenario& scenario)
-    : rekeys(scenario.rekeys),
+    : devices(scenario.devices),
+      triangle(scenario.triangle),
+      rekeys(scenario.rekeys),
       restarts(scenario.restarts),
       detaches(scenario.detaches),
       removals(scenario.removals),
@@ -33,108 +20,156 @@ World::World(const Scenario& scenario)
       rollbacks(scenario.rollbacks),
       install_failures(scenario.install_failures),
       now(Timestamp(std::chrono::hours(1000))) {
-  for (std::size_t i = 0; i < kDevices; ++i) {
+  CYGNET_ASSERT(devices == 2 || devices == 3);
+  for (std::size_t i = 0; i < devices; ++i) {
     device[i].core = rekey::RekeyCore(scenario.params);
-    const auto broken = feed(scenario, i, rekey::Start{1, 0, true}, nullptr);
-    CYGNET_ASSERT(!broken);
-    CYGNET_ASSERT(!feed(scenario, i, rekey::PeerAdded{kPeer, std::nullopt}, nullptr));
+    CYGNET_ASSERT(!feed(scenario, i, rekey::Start{1, 0, true}, nullptr));
+    for (std::size_t k = 0; k < devices; ++k) {
+      if (!linked(i, k)) continue;
+      CYGNET_ASSERT(!feed(scenario, i, rekey::PeerAdded{peer_id(k), std::nullopt}, nullptr));
+    }
     CYGNET_ASSERT(!attach(scenario, i, nullptr));
   }
-  if (!scenario.start_settled) {
-    plant(scenario);
-    return;
-  }
-  // Let everything happen in order until nothing but time is left and both are settled.
-  for (int steps = 0; !is_settled(*this) || wire[0].size() + wire[1].size() > 0; ++steps) {
-    CYGNET_ASSERT(steps < 1000);
-    const auto possible = actions(scenario);
-    const auto next = std::find_if(possible.begin(), possible.end(), [&](const Action& a) {
-      return !is_inflicted(a.act) && !(a.act == Act::kSend && is_settled(*this));
-    });
-    CYGNET_ASSERT(next != possible.end());
-    CYGNET_ASSERT(!apply(scenario, *next));
-  }
+  if (scenario.start_settled) CYGNET_ASSERT(!settle(scenario, 1000));
   plant(scenario);
 }
 
+World::Broken World::settle(const Scenario& scenario, std::size_t steps_max,
+                            std::vector<Action>* done) {
+  for (std::size_t steps = 0; !is_settled(*this) || !wires_empty(); ++steps) {
+    if (steps == steps_max)
+      return Violation{"L1", "does not settle when nothing more is inflicted"};
+    // What is under way first; then packets and time in turns.
+    std::vector<Action> idle;
+    std::optional<Action> next;
+    for (const Action& action : actions(scenario)) {
+      if (is_inflicted(action.act)) continue;
+      if (action.act != Act::kSend && action.act != Act::kTime) {
+        next = action;
+        break;
+      }
+      if (action.act == Act::kTime || !is_settled(*this)) idle.push_back(action);
+    }
+    if (!next && idle.empty()) return Violation{"L1", "nothing can happen any more"};
+    if (!next) next = idle[steps % idle.size()];
+    if (done != nullptr) done->push_back(*next);
+    if (auto broken = apply(scenario, *next)) return broken;
+  }
+  return std::nullopt;
+}
+
 void World::plant(const Scenario& scenario) {
-  for (std::size_t i = 0; i < kDevices; ++i) {
+  for (std::size_t i = 0; i < devices; ++i) {
     if (!scenario.planted[i]) continue;
     (void)device[i].core.handle(rekey::SettingsChanged{*scenario.planted[i]}, now);
   }
 }
 
-std::vector<Action> World::actions(const Scenario& scenario) const {
-  std::vector<Action> all;
-  for (std::uint8_t i = 0; i < kDevices; ++i) {
-    const Device& d = device[i];
-    const auto at = [i](Act act, std::size_t index = 0) {
-      return Action{act, i, static_cast<std::uint8_t>(index)};
-    };
-    for (std::size_t k = 0; k < d.drawing.size(); ++k) all.push_back(at(Act::kDrawn, k));
-    for (std::size_t k = 0; k < d.installing.size(); ++k) {
-      all.push_back(at(Act::kInstalled, k));
-      if (install_failures > 0) all.push_back(at(Act::kInstallFails, k));
-    }
-    if (d.attached) {
-      if (d.publishing) all.push_back(at(Act::kDurable));
-      if (d.result) all.push_back(at(Act::kResult));
-      if (dim_waits(i)) all.push_back(at(Act::kDim));
-      if (mark_waits(i)) all.push_back(at(Act::kMark));
-      if (detaches[i] > 0) all.push_back(at(Act::kDetach));
-    } else {
-      all.push_back(at(Act::kAttach));
-    }
-    for (std::size_t k = 0; k < wire[i].size(); ++k) {
-      all.push_back(at(Act::kDeliver, k));
-      if (lost_in_row[i] < scenario.losses_in_row) all.push_back(at(Act::kLose, k));
-      if (scenario.duplication && !wire[i][k].copy) all.push_back(at(Act::kDuplicate, k));
-    }
-    if (scenario.user_traffic[i] && d.choice && wire[1 - i].size() < scenario.wire_capacity) {
-      all.push_back(at(Act::kSend));
-    }
-    if (rekeys[i] > 0) all.push_back(at(Act::kRekey));
-    if (restarts[i] > 0) all.push_back(at(Act::kRestart));
-    if (rollbacks[i] > 0) all.push_back(at(Act::kRollback));
-    if (removals[i] > 0 && !d.removed_peer) all.push_back(at(Act::kRemove));
-    if (d.removed_peer) all.push_back(at(Act::kReturn));
-    if (flushes[i] > 0 && !d.inbound.empty()) {
-      for (std::size_t k = 0; k < d.inbound.size(); ++k) all.push_back(at(Act::kFlush, k));
+bool World::wires_empty() const {
+  for (const auto& to : wire) {
+    for (const auto& packets : to) {
+      if (!packets.empty()) return false;
     }
   }
-  if (next_time(scenario)) all.push_back(Action{Act::kTime, 0, 0});
+  return true;
+}
+
+// ---- what can happen -------------------------------------------------------
+
+std::vector<Action> World::actions(const Scenario& scenario) const {
+  std::vector<Action> all;
+  for (std::size_t i = 0; i < devices; ++i) {
+    const Device& d = device[i];
+    const auto may = [&all, i](Act act, std::size_t peer = 0, std::size_t index = 0) {
+      all.push_back(Action{act, static_cast<std::uint8_t>(i), static_cast<std::uint8_t>(peer),
+                           static_cast<std::uint8_t>(index)});
+    };
+    const auto each_peer = [&](const auto& what) {
+      for (std::size_t k = 0; k < devices; ++k) {
+        if (linked(i, k)) what(k, d.towards[k]);
+      }
+    };
+    for (std::size_t n = 0; n < d.drawing.size(); ++n) may(Act::kDrawn, 0, n);
+    each_peer([&](std::size_t k, const Towards& t) {
+      for (std::size_t n = 0; n < t.installing.size(); ++n) {
+        may(Act::kInstalled, k, n);
+        if (install_failures > 0) may(Act::kInstallFails, k, n);
+      }
+    });
+    if (d.attached) {
+      if (d.publishing) may(Act::kDurable);
+      if (d.result) may(Act::kResult);
+      each_peer([&](std::size_t k, const Towards&) {
+        if (dim_waits(i, k)) may(Act::kDim, k);
+      });
+      if (mark_waits(i)) may(Act::kMark);
+      if (detaches[i] > 0) may(Act::kDetach);
+    } else {
+      may(Act::kAttach);
+    }
+    each_peer([&](std::size_t k, const Towards& t) {
+      for (std::size_t n = 0; n < wire[i][k].size(); ++n) {
+        may(Act::kDeliver, k, n);
+        if (lost_in_row[i][k] < scenario.losses_in_row) may(Act::kLose, k, n);
+        if (scenario.duplication && !wire[i][k][n].copy) may(Act::kDuplicate, k, n);
+      }
+      const bool room = scenario.wire_capacity == 0 || wire[k][i].size() < scenario.wire_capacity;
+      if (scenario.user_traffic[i] && t.choice && room) may(Act::kSend, k);
+    });
+    if (rekeys[i] > 0) may(Act::kRekey);
+    if (restarts[i] > 0) may(Act::kRestart);
+    if (rollbacks[i] > 0) may(Act::kRollback);
+    each_peer([&](std::size_t k, const Towards& t) {
+      if (removals[i] > 0 && !t.removed) may(Act::kRemove, k);
+      if (t.removed) may(Act::kReturn, k);
+      for (std::size_t n = 0; flushes[i] > 0 && n < t.inbound.size(); ++n) may(Act::kFlush, k, n);
+    });
+  }
+  if (next_time(scenario)) all.push_back(Action{Act::kTime, 0, 0, 0});
   return all;
 }
 
-bool World::dim_waits(std::size_t i) const {
-  const auto& stored = controller.stored[1 - i];
-  const Device& d = device[i];
-  return stored && !d.removed_peer && (!d.seen || *d.seen < stored->counter);
+bool World::dim_waits(std::size_t i, std::size_t k) const {
+  const auto& stored = controller.stored[k];
+  const Towards& t = device[i].towards[k];
+  return stored && !t.removed && (!t.seen || *t.seen < stored->counter);
 }
 
-bool World::mark_waits(std::size_t i) const {
+// What the next mark would say, if it says anything new.
+std::optional<Mark> World::mark_waits(std::size_t i) const {
   const auto& mine = controller.stored[i];
   const Device& d = device[i];
-  if (!mine || d.result) return false;
-  if (controller.acknowledged[i] == mine->counter) return d.marked != mine->counter;
-  return !device[1 - i].attached && d.marked_unattached != mine->counter;
+  if (!mine || d.result) return std::nullopt;
+  Mark mark{mine->counter, {}, false};
+  bool any = false;
+  for (std::size_t k = 0; k < devices; ++k) {
+    if (!linked(i, k)) continue;
+    mark.acknowledged[k] = controller.acknowledged[i][k] == mine->counter;
+    any = any || mark.acknowledged[k];
+    if (!mark.acknowledged[k] && device[k].attached) mark.attached_missing = true;
+  }
+  if (d.marked == mark || (!any && mark.attached_missing)) return std::nullopt;
+  return mark;
 }
 
 // Time does not pass over a packet in flight: a drain is longer than any packet lives.
 std::optional<Timestamp> World::next_time(const Scenario& scenario) const {
-  if (!wire[0].empty() || !wire[1].empty()) return std::nullopt;
-  if (!scenario.time_any_time) {
-    for (std::size_t i = 0; i < kDevices; ++i) {
-      if (!device[i].installing.empty() || !device[i].drawing.empty()) return std::nullopt;
-      if (!device[i].attached) continue;
-      if (device[i].publishing || device[i].result || dim_waits(i) || mark_waits(i)) {
-        return std::nullopt;
-      }
+  if (!wires_empty()) return std::nullopt;
+  for (std::size_t i = 0; i < devices && !scenario.time_any_time; ++i) {
+    if (!device[i].drawing.empty()) return std::nullopt;
+    const bool attached = device[i].attached;
+    for (std::size_t k = 0; k < devices; ++k) {
+      if (!linked(i, k)) continue;
+      if (!towards(i, k).installing.empty()) return std::nullopt;
+      if (attached && dim_waits(i, k)) return std::nullopt;
+    }
+    if (attached && (device[i].publishing || device[i].result || mark_waits(i))) {
+      return std::nullopt;
     }
   }
   std::optional<Timestamp> next;
-  for (const Device& d : device) {
-    const auto deadline = d.core.next_deadline();
+  for (std::size_t i = 0; i < devices; ++i) {
+    const auto deadline = device[i].core.next_deadline();
     if (deadline && (!next || *deadline < *next)) next = deadline;
   }
   if (next && scenario.jump_max != Duration(0) && *next > now + scenario.jump_max) {
@@ -143,10 +178,28 @@ std::optional<Timestamp> World::next_time(const Scenario& scenario) const {
   return next;
 }
 
-std::optional<Violation> World::apply(const Scenario& scenario, const Action& action,
-                                      std::string* story) {
-  const std::size_t i = action.device;
+// ---- what happens ----------------------------------------------------------
+
+World::Broken World::apply(const Scenario& scenario, const Action& action, std::string* story) {
+  auto broken = step(scenario, action, story);
+  // Without a wire what was sent arrives before anything else happens.
+  for (bool arrived = true; arrived && !broken && scenario.wire_capacity == 0;) {
+    arrived = false;
+    for (std::size_t i = 0; i < devices && !broken; ++i) {
+      for (std::size_t k = 0; k < devices && !broken; ++k) {
+        if (wire[i][k].empty()) continue;
+        arrived = true;
+        broken = deliver(scenario, i, k, 0, story);
+      }
+    }
+  }
+  return broken;
+}
+
+World::Broken World::step(const Scenario& scenario, const Action& action, std::string* story) {
+  const std::size_t i = action.device, k = action.peer;
   Device& d = device[i];
+  Towards& t = d.towards[k];
   switch (action.act) {
     case Act::kRekey:
       --rekeys[i];
@@ -158,93 +211,46 @@ std::optional<Violation> World::apply(const Scenario& scenario, const Action& ac
       return feed(scenario, i, rekey::GenerationReady{counter, 1U << 31}, story);
     }
     case Act::kInstalled: {
-      const SaPairId pair = d.installing[action.index];
-      d.installing.erase(d.installing.begin() + action.index);
-      put(d.inbound, pair);
-      put(d.outbound, pair);
-      if (scenario.lazy) put(d.underived, pair);
-      return feed(scenario, i, rekey::SaPairInstalled{kPeer, pair}, story);
+      const SaPairId pair = t.installing[action.index];
+      t.installing.erase(t.installing.begin() + action.index);
+      put(t.inbound, pair);
+      put(t.outbound, pair);
+      if (scenario.lazy) put(t.underived, pair);
+      return feed(scenario, i, rekey::SaPairInstalled{peer_id(k), pair}, story);
     }
     case Act::kInstallFails: {
       --install_failures;
-      const SaPairId pair = d.installing[action.index];
-      d.installing.erase(d.installing.begin() + action.index);
-      take(d.ever_installed, pair);
-      return feed(scenario, i, rekey::SaPairFailed{kPeer, pair, rekey::InstallFailure::kCollision},
-                  story);
-    }
-    case Act::kDurable: {
-      const Published sent = *d.publishing;
-      d.publishing.reset();
-      auto& stored = controller.stored[i];
-      if (!stored || stored->counter < sent.counter) {
-        stored = sent;
-        stored->accepted_at = now;
-        tell(story, "the controller stores " + rekey::name_of(generation_letter(i), sent.counter));
-      } else if (stored->counter == sent.counter && stored->incarnation != sent.incarnation) {
-        return Violation{"S2", "two different DIMs under one counter"};
-      }
-      d.result = stored;
-      d.result->refused = sent.counter < stored->counter;
-      if (scenario.slow_results) return std::nullopt;
-      return apply(scenario, Action{Act::kResult, action.device, 0}, story);
-    }
-    case Act::kResult: {
-      const Published result = *d.result;
-      d.result.reset();
-      if (result.refused) {
-        bool any = false;
-        const RekeyCounter mine = newest_published(d, any);
-        return feed(scenario, i,
-                    rekey::PublishRefused{mine, rekey::PublishRefusal::kStale, result.counter},
-                    story);
-      }
-      return feed(scenario, i, rekey::PublishAccepted{result.counter, result.accepted_at}, story);
-    }
-    case Act::kDim: {
-      const Published& dim = *controller.stored[1 - i];
-      d.seen = dim.counter;
-      if (d.disk_last_accepted && d.disk_last_accepted->boot_count() < dim.counter.boot_count()) {
-        d.told_delivered.reset();
-        d.choice_floor = d.proven_floor = RekeyCounter();
-      }
-      if (!d.disk_last_accepted || *d.disk_last_accepted < dim.counter) {
-        d.disk_last_accepted = dim.counter;
-      }
+      const SaPairId pair = t.installing[action.index];
+      t.installing.erase(t.installing.begin() + action.index);
+      take(t.ever_installed, pair);
       return feed(scenario, i,
-                  rekey::PeerDim{kPeer, dim.counter, dim.initial_contact, dim.accepted_at}, story);
+                  rekey::SaPairFailed{peer_id(k), pair, rekey::InstallFailure::kCollision}, story);
     }
-    case Act::kMark: {
-      const RekeyCounter counter = controller.stored[i]->counter;
-      rekey::DeliveryMark mark{counter, {}, 0, 0};
-      if (controller.acknowledged[i] == counter) {
-        mark.acknowledged = {kPeer};
-        d.marked = counter;
-        d.told_delivered = counter;
-      } else {
-        mark.unattached_missing = 1;
-        d.marked_unattached = counter;
-      }
-      return feed(scenario, i, mark, story);
-    }
+    case Act::kDurable:
+      return store(scenario, i, story);
+    case Act::kResult:
+      return tell_result(scenario, i, story);
+    case Act::kDim:
+      return give_dim(scenario, i, k, story);
+    case Act::kMark:
+      return give_mark(scenario, i, story);
     case Act::kSend:
-      if (auto broken = send(scenario, i, *d.choice, PacketKind::kUser, story)) return broken;
+      if (auto broken = send(scenario, i, k, *t.choice, PacketKind::kUser, story)) return broken;
       if (!scenario.dormancy) return std::nullopt;
-      return feed(scenario, i, rekey::UserTraffic{kPeer}, story);
+      return feed(scenario, i, rekey::UserTraffic{peer_id(k)}, story);
     case Act::kDeliver:
-      return deliver(scenario, i, action.index, story);
+      return deliver(scenario, i, k, action.index, story);
     case Act::kLose:
-      ++lost_in_row[i];
-      wire[i].erase(wire[i].begin() + action.index);
+      ++lost_in_row[i][k];
+      wire[i][k].erase(wire[i][k].begin() + action.index);
       return std::nullopt;
-    case Act::kDuplicate:
-      wire[i][action.index].copy = true;  // this one stays behind, its original arrives
-      {
-        Packet original = wire[i][action.index];
-        original.copy = false;
-        wire[i].push_back(original);
-        return deliver(scenario, i, wire[i].size() - 1, story);
-      }
+    case Act::kDuplicate: {
+      wire[i][k][action.index].copy = true;  // this one stays behind, its original arrives
+      Packet original = wire[i][k][action.index];
+      original.copy = false;
+      wire[i][k].push_back(original);
+      return deliver(scenario, i, k, wire[i][k].size() - 1, story);
+    }
     case Act::kDetach:
       --detaches[i];
       d.attached = false;
@@ -254,292 +260,94 @@ std::optional<Violation> World::apply(const Scenario& scenario, const Action& ac
     case Act::kAttach:
       return attach(scenario, i, story);
     case Act::kRestart:
-    case Act::kRollback: {
-      const bool restored = action.act == Act::kRollback;
-      restored ? --rollbacks[i] : --restarts[i];
-      const bool removed = d.removed_peer;
-      const auto disk = restored ? std::nullopt : d.disk_last_accepted;
-      const std::uint32_t boot = restored ? d.boot_count : d.boot_count + 1;
-      const auto incarnation = static_cast<std::uint8_t>(d.incarnation + (restored ? 1 : 0));
-      d = Device();
-      d.core = rekey::RekeyCore(scenario.planted[i].value_or(scenario.params));
-      d.removed_peer = removed;
-      d.boot_count = boot;
-      d.incarnation = incarnation;
-      d.disk_last_accepted = disk;
-      d.told_from = RekeyCounter(boot, 1);
-      if (restored) d.told_from = RekeyCounter(boot + 1, 1);
-      controller.acknowledged[1 - i].reset();
-      device[1 - i].marked.reset();
-      for (Packet& packet : wire[1 - i]) packet.excused = true;  // its sender is gone
-      if (auto broken = feed(scenario, i, rekey::Start{boot, 0, true}, story)) return broken;
-      if (removed) return std::nullopt;
-      return feed(scenario, i, rekey::PeerAdded{kPeer, disk}, story);
-    }
+    case Act::kRollback:
+      return restart(scenario, i, action.act == Act::kRollback, story);
     case Act::kRemove:
       --removals[i];
-      d.removed_peer = true;
-      d.told_delivered.reset();
-      d.returned_from = RekeyCounter(d.highest_drawn.boot_count(), d.highest_drawn.sequence() + 1);
-      controller.acknowledged[1 - i].reset();
-      device[1 - i].marked.reset();
-      return feed(scenario, i, rekey::PeerRemoved{kPeer}, story);
+      t.removed = true;
+      t.told_delivered.reset();
+      t.returned_from = RekeyCounter(d.highest_drawn.boot_count(), d.highest_drawn.sequence() + 1);
+      forget_acknowledged(k, i);
+      return feed(scenario, i, rekey::PeerRemoved{peer_id(k)}, story);
     case Act::kReturn:
-      d.removed_peer = false;
-      d.seen.reset();
-      return feed(scenario, i, rekey::PeerAdded{kPeer, d.disk_last_accepted}, story);
+      t.removed = false;
+      t.seen.reset();
+      return feed(scenario, i, rekey::PeerAdded{peer_id(k), t.disk_last_accepted}, story);
     case Act::kFlush: {
       --flushes[i];
-      const SaPairId pair = d.inbound[action.index];
-      take(d.inbound, pair);
-      take(d.outbound, pair);
-      d.told_from = RekeyCounter(d.highest_drawn.boot_count(), d.highest_drawn.sequence() + 1);
-      return feed(scenario, i, rekey::SaPairLost{kPeer, pair}, story);
+      const SaPairId pair = t.inbound[action.index];
+      take(t.inbound, pair);
+      take(t.outbound, pair);
+      t.told_from = RekeyCounter(d.highest_drawn.boot_count(), d.highest_drawn.sequence() + 1);
+      return feed(scenario, i, rekey::SaPairLost{peer_id(k), pair}, story);
     }
-    case Act::kTime: {
-      now = *next_time(scenario);
-      for (std::size_t k = 0; k < kDevices; ++k) {
-        const auto deadline = device[k].core.next_deadline();
-        if (!deadline || *deadline > now) continue;
-        const auto kept = device[k].inbound;
-        if (auto broken = feed(scenario, k, rekey::TimePassed{}, story)) return broken;
-        excuse_dormant(k, kept);
-        const auto next = device[k].core.next_deadline();
-        if (next && *next <= now) return Violation{"time", "a deadline passed and stays due"};
-      }
-      return std::nullopt;
-    }
+    case Act::kTime:
+      return pass_time(scenario, story);
+  }
+  return std::nullopt;
+}
+
+// Device k has lost, or was told to forget, what it acknowledged of i.
+void World::forget_acknowledged(std::size_t i, std::size_t k) {
+  controller.acknowledged[i][k].reset();
+  device[i].marked.reset();
+}
+
+World::Broken World::restart(const Scenario& scenario, std::size_t i, bool restored,
+                             std::string* story) {
+  restored ? --rollbacks[i] : --restarts[i];
+  Device& d = device[i];
+  const Device before = d;
+  d = Device();
+  d.core = rekey::RekeyCore(scenario.planted[i].value_or(scenario.params));
+  d.boot_count = restored ? before.boot_count : before.boot_count + 1;
+  d.incarnation = static_cast<std::uint8_t>(before.incarnation + (restored ? 1 : 0));
+  for (std::size_t k = 0; k < devices; ++k) {
+    if (!linked(i, k)) continue;
+    Towards& t = d.towards[k];
+    t.removed = before.towards[k].removed;
+    if (!restored) t.disk_last_accepted = before.towards[k].disk_last_accepted;
+    t.told_from = RekeyCounter(d.boot_count + (restored ? 1 : 0), 1);
+    forget_acknowledged(k, i);
+    for (Packet& packet : wire[k][i]) packet.excused = true;  // its sender is gone
+  }
+  if (auto broken = feed(scenario, i, rekey::Start{d.boot_count, 0, true}, story)) return broken;
+  for (std::size_t k = 0; k < devices; ++k) {
+    if (!linked(i, k) || d.towards[k].removed) continue;
+    const rekey::PeerAdded added{peer_id(k), d.towards[k].disk_last_accepted};
+    if (auto broken = feed(scenario, i, added, story)) return broken;
+  }
+  return std::nullopt;
+}
+
+World::Broken World::pass_time(const Scenario& scenario, std::string* story) {
+  now = *next_time(scenario);
+  for (std::size_t i = 0; i < devices; ++i) {
+    const auto deadline = device[i].core.next_deadline();
+    if (!deadline || *deadline > now) continue;
+    PerDevice<std::vector<SaPairId>> kept;
+    for (std::size_t k = 0; k < devices; ++k) kept[k] = towards(i, k).inbound;
+    if (auto broken = feed(scenario, i, rekey::TimePassed{}, story)) return broken;
+    for (std::size_t k = 0; k < devices; ++k) excuse_dormant(i, k, kept[k]);
+    const auto next = device[i].core.next_deadline();
+    if (next && *next <= now) return Violation{"time", "a deadline passed and stays due"};
   }
   return std::nullopt;
 }
 
 // "Documented limit: while its peer has lost the controller, [a dormant pair] is dark until that
 // returns": what it forgot at the cap, a peer that has not its newest DIM may still send on.
-void World::excuse_dormant(std::size_t i, const std::vector<SaPairId>& kept) {
-  Device& d = device[i];
-  const auto status = d.core.peer_status(kPeer);
+void World::excuse_dormant(std::size_t i, std::size_t k, const std::vector<SaPairId>& kept) {
+  Towards& t = towards(i, k);
+  const auto status = device[i].core.peer_status(peer_id(k));
   if (!status || !status->dormant) return;
-  for (const auto& own : d.core.generations()) {
+  for (const auto& own : device[i].core.generations()) {
     if (own.phase != rekey::GenerationPhase::kAccepted) continue;
     const bool forgot = std::any_of(kept.begin(), kept.end(), [&](const SaPairId& pair) {
-      return pair.local < own.counter && !contains(d.inbound, pair);
+      return pair.local < own.counter && !contains(t.inbound, pair);
     });
-    if (forgot) d.told_from = std::max(d.told_from, own.counter);
+    if (forgot) t.told_from = std::max(t.told_from, own.counter);
   }
-}
-
-std::optional<Violation> World::attach(const Scenario& scenario, std::size_t i,
-                                       std::string* story) {
-  Device& d = device[i];
-  d.attached = true;
-  d.seen.reset();
-  d.marked.reset();
-  d.marked_unattached.reset();
-  if (auto broken = feed(scenario, i, rekey::LinkUp{}, story)) return broken;
-  rekey::OwnDimReported own;
-  const auto& stored = controller.stored[i];
-  if (stored) {
-    own.stored = stored->counter;
-    own.accepted_at = stored->accepted_at;
-    const auto status = d.core.device_status();
-    const bool ours =
-        stored->incarnation == d.incarnation &&
-        std::any_of(status.generations.begin(), status.generations.end(), [&](const auto& g) {
-          return g.counter == stored->counter && g.phase >= rekey::GenerationPhase::kPublishing;
-        });
-    const RekeyCounter newest(status.boot_count, status.last_sequence);
-    if (ours) {
-      own.verdict = rekey::OwnDimVerdict::kSame;
-    } else if (newest < stored->counter || stored->counter == newest ||
-               stored->incarnation != d.incarnation) {
-      own.verdict = rekey::OwnDimVerdict::kStoredNewer;
-    } else {
-      own.verdict = rekey::OwnDimVerdict::kDeviceNewer;
-    }
-  }
-  return feed(scenario, i, own, story);
-}
-
-bool World::derive(std::size_t i, SaPairId pair) {
-  take(device[i].underived, pair);
-  return !contains(device[i].dead, pair);
-}
-
-std::optional<Violation> World::send(const Scenario& scenario, std::size_t i, SaPairId pair,
-                                     PacketKind kind, std::string* story) {
-  const std::size_t to = 1 - i;
-  Packet packet;
-  packet.pair = pair;
-  packet.kind = kind;
-  const auto status = device[i].core.peer_status(kPeer);
-  packet.nothing_live = !status || status->live.empty();
-  if (status && status->newest_complete) packet.known = *status->newest_complete;
-  if (status && status->heard) packet.heard = *status->heard;
-  if (!contains(device[i].outbound, pair)) {
-    tell(story, "!! " + device_letter(i) + " has no " + rekey::tx_name(names_of(i), kPeer, pair));
-  }
-  tell(story, device_letter(i) + " sends on " + rekey::tx_name(names_of(i), kPeer, pair) +
-                  (wire[to].size() < scenario.wire_capacity ? "" : " (lost, the wire is full)"));
-  if (!derive(i, pair)) {
-    return Violation{"S1", "chooses an SA whose keys cannot be derived any more"};
-  }
-  if (scenario.learns_endpoint[i] && !device[i].endpoint_learned) {
-    tell(story, "   (it does not know where to)");
-    return std::nullopt;
-  }
-  if (wire[to].size() < scenario.wire_capacity) wire[to].push_back(packet);
-  return std::nullopt;
-}
-
-std::optional<Violation> World::deliver(const Scenario& scenario, std::size_t i, std::size_t index,
-                                        std::string* story) {
-  const Packet packet = wire[i][index];
-  wire[i].erase(wire[i].begin() + static_cast<std::ptrdiff_t>(index));
-  lost_in_row[i] = 0;
-  const SaPairId pair{packet.pair.remote, packet.pair.local};  // as the receiver names it
-  const std::string name = rekey::rx_name(names_of(i), kPeer, pair);
-  if (!contains(device[i].inbound, pair) || !derive(i, pair)) {
-    tell(story, device_letter(i) + " lacks " + name + ": dropped");
-    return check_s1(scenario, *this, i, packet);
-  }
-  device[i].endpoint_learned = scenario.learns_endpoint[i];
-  if (packet.copy) {
-    tell(story, device_letter(i) + " gets a copy on " + name + ": replay window");
-    return std::nullopt;
-  }
-  tell(story, device_letter(i) + " receives on " + name);
-  if (packet.kind == PacketKind::kRequest) {
-    return feed(scenario, i, rekey::ProbeRequested{kPeer, pair}, story);
-  }
-  const bool user = packet.kind == PacketKind::kUser && scenario.dormancy;
-  return feed(
-      scenario, i,
-      rekey::InboundEvidence{kPeer, pair, user ? rekey::Evidence::kUser : rekey::Evidence::kProbe},
-      story);
-}
-
-std::optional<Violation> World::feed(const Scenario& scenario, std::size_t i,
-                                     const rekey::Event& event, std::string* story) {
-  if (scenario.unheard_of && scenario.unheard_of(event)) return std::nullopt;
-  const auto before = device[i].core.peer_status(kPeer);
-  const rekey::Effects effects = device[i].core.handle(event, now);
-  if (before && std::holds_alternative<rekey::GenerationReady>(event)) {
-    if (auto broken = check_retry(device[i], *before, effects)) return broken;
-  }
-  if (effects.rejected) {
-    tell(story, device_letter(i) + ": refused, " + std::string(to_string(*effects.rejected)));
-  }
-  for (const rekey::Effect& effect : effects.list) {
-    if (auto broken = carry_out(scenario, i, effect, story)) return broken;
-  }
-  Device& d = device[i];
-  if (d.choice) {
-    // Start may try a generation that the peer has not; it counts once the peer is known to have
-    // it.
-    const auto status = d.core.peer_status(kPeer);
-    const bool live = status && contains(status->live, d.choice->local);
-    if (live || (d.told_delivered && !(*d.told_delivered < d.choice->local))) {
-      d.proven_floor = std::max(d.proven_floor, d.choice->local);
-    }
-  }
-  if (d.choice || d.outbound.empty()) {
-    d.could_start_at.reset();
-  } else if (!d.could_start_at) {
-    d.could_start_at = now;
-  }
-  // Answers that come at once.
-  while (!answers_[i].empty()) {
-    const rekey::Event next = answers_[i].front();
-    answers_[i].erase(answers_[i].begin());
-    if (auto broken = feed(scenario, i, next, story)) return broken;
-  }
-  return std::nullopt;
-}
-
-std::optional<Violation> World::carry_out(const Scenario& scenario, std::size_t i,
-                                          const rekey::Effect& effect, std::string* story) {
-  Device& d = device[i];
-  if (story != nullptr) {
-    std::string line = to_text(effect, names_of(i));
-    line.pop_back();
-    tell(story, device_letter(i) + ": " + line);
-  }
-  return std::visit(
-      [&](const auto& e) -> std::optional<Violation> {
-        using T = std::decay_t<decltype(e)>;
-        if constexpr (std::is_same_v<T, rekey::StoreBootCount>) {
-          d.boot_count = e.boot_count;
-          d.choice_floor = d.proven_floor = RekeyCounter();
-        } else if constexpr (std::is_same_v<T, rekey::GenerateDhPair>) {
-          if (auto broken = check_s2_draw(d, e.counter)) return broken;
-          d.highest_drawn = e.counter;
-          if (scenario.slow_draws) {
-            d.drawing.push_back(e.counter);
-          } else {
-            put(d.privates, e.counter);
-            answers_[i].push_back(rekey::GenerationReady{e.counter, 1U << 31});
-          }
-        } else if constexpr (std::is_same_v<T, rekey::InstallSaPair>) {
-          if (auto broken = check_s2_install(d, e.pair)) return broken;
-          put(d.ever_installed, e.pair);
-          if (scenario.slow_installs) {
-            put(d.installing, e.pair);
-          } else {
-            put(d.inbound, e.pair);
-            put(d.outbound, e.pair);
-            if (scenario.lazy) put(d.underived, e.pair);
-            answers_[i].push_back(rekey::SaPairInstalled{kPeer, e.pair});
-          }
-        } else if constexpr (std::is_same_v<T, rekey::ChooseOutbound>) {
-          if (auto broken = check_start(scenario, *this, i, e.pair)) return broken;
-          d.choice = e.pair;
-          if (e.pair) d.choice_floor = std::max(d.choice_floor, e.pair->local);
-          if (e.pair && !contains(d.outbound, *e.pair)) {
-            return Violation{"S1", "chooses an outbound SA it does not have"};
-          }
-        } else if constexpr (std::is_same_v<T, rekey::RemoveOutbound>) {
-          take(d.outbound, e.pair);
-          take(d.installing, e.pair);
-          if (d.choice == e.pair) return Violation{"S1", "removes the outbound SA it sends on"};
-        } else if constexpr (std::is_same_v<T, rekey::RemoveInbound>) {
-          take(d.inbound, e.pair);
-          take(d.underived, e.pair);
-          take(d.dead, e.pair);
-          take(d.installing, e.pair);
-          // An answer already on its way is not given any more.
-          std::erase_if(answers_[i], [&](const rekey::Event& event) {
-            const auto* installed = std::get_if<rekey::SaPairInstalled>(&event);
-            return installed != nullptr && installed->pair == e.pair;
-          });
-        } else if constexpr (std::is_same_v<T, rekey::PublishGeneration>) {
-          if (auto broken = check_s6(d, e.counter)) return broken;
-          if (d.attached) {
-            d.publishing = Published{e.counter, e.initial_contact, d.incarnation, now, false};
-          }
-        } else if constexpr (std::is_same_v<T, rekey::EraseDhPair>) {
-          if (auto broken = check_s4_erase(*this, i, e.counter)) return broken;
-          take(d.privates, e.counter);
-          std::erase_if(d.underived, [&](const SaPairId& pair) {
-            if (pair.local != e.counter) return false;
-            put(d.dead, pair);
-            return true;
-          });
-          std::erase_if(d.ever_installed,
-                        [&](const SaPairId& pair) { return pair.local == e.counter; });
-        } else if constexpr (std::is_same_v<T, rekey::DeriveNow>) {
-          derive(i, e.pair);
-        } else if constexpr (std::is_same_v<T, rekey::SendProbe>) {
-          return send(scenario, i, e.pair, PacketKind::kRequest, story);
-        } else if constexpr (std::is_same_v<T, rekey::AnswerProbe>) {
-          return send(scenario, i, e.pair, PacketKind::kReply, story);
-        } else if constexpr (std::is_same_v<T, rekey::AcknowledgeDim>) {
-          if (d.attached && e.outcome == rekey::DimOutcome::kInstalled) {
-            controller.acknowledged[1 - i] = e.counter;
-          }
-        }
-        return std::nullopt;
-      },
-      effect);
 }
 
 }  // namespace cygnet::explore

@@ -30,7 +30,9 @@ inline void tell(std::string* story, const std::string& line) {
   if (story != nullptr) *story += "    " + line + "\n";
 }
 
-inline std::string device_letter(std::size_t i) { return i == 0 ? "A" : "B"; }
-inline char generation_letter(std::size_t i) { return i == 0 ? 'a' : 'b'; }
+inline std::string device_letter(std::size_t i) {
+  return std::string(1, static_cast<char>('A' + i));
+}
+inline char generation_letter(std::size_t i) { return static_cast<char>('a' + i); }
 
 }  // namespace cygnet::explore

@@ -39,7 +39,7 @@ class CounterRanks {
   }
 
  private:
-  std::array<std::vector<std::pair<RekeyCounter, std::size_t>>, kDevices> places_;
+  PerDevice<std::vector<std::pair<RekeyCounter, std::size_t>>> places_;
 };
 
 /// Writes a canonical form: times relative to now, older ones than the horizon alike.
@@ -76,8 +76,13 @@ class CanonicalSink final : public rekey::StateSink {
   void last_user(Timestamp value) override {
     if (scenario_.dormancy) time(value);
   }
+  /// Whose generations the following remote() are.
+  void peer(PeerId id) override {
+    of_ = device_of(id);
+    number(of_);
+  }
   void own(std::optional<RekeyCounter> value) override { counter(value, self_); }
-  void remote(std::optional<RekeyCounter> value) override { counter(value, 1 - self_); }
+  void remote(std::optional<RekeyCounter> value) override { counter(value, of_); }
 
   void counter(std::optional<RekeyCounter> value, std::size_t of) {
     if (!value) return number(0);
@@ -91,12 +96,17 @@ class CanonicalSink final : public rekey::StateSink {
   const World& world_;
   const Scenario& scenario_;
   std::size_t self_;
+  std::size_t of_ = 0;
 };
 
 }  // namespace
 
 rekey::GenerationNames names_of(std::size_t i) {
-  return rekey::GenerationNames{generation_letter(i), {{kPeer, generation_letter(1 - i)}}};
+  rekey::GenerationNames names{generation_letter(i), {}};
+  for (std::size_t k = 0; k < kDevicesMax; ++k) {
+    if (k != i) names.peers[peer_id(k)] = generation_letter(k);
+  }
+  return names;
 }
 
 bool is_inflicted(Act act) {
@@ -127,32 +137,74 @@ bool is_inflicted(Act act) {
   return false;
 }
 
+namespace {
+
+void write_towards(CanonicalSink& sink, const Scenario& scenario, const World& world, std::size_t i,
+                   std::size_t k) {
+  const Towards& t = world.towards(i, k);
+  const auto pairs = [&sink](const std::vector<SaPairId>& list) {
+    sink.number(list.size());
+    for (const SaPairId& pair : list) {
+      sink.own(pair.local);
+      sink.remote(pair.remote);
+    }
+  };
+  sink.peer(peer_id(k));
+  pairs(t.installing);
+  pairs(t.inbound);
+  pairs(t.outbound);
+  pairs(t.ever_installed);
+  if (scenario.lazy) {
+    pairs(t.underived);
+    pairs(t.dead);
+  }
+  sink.number(t.endpoint_learned);
+  sink.own(t.choice ? std::optional(t.choice->local) : std::nullopt);
+  sink.remote(t.choice ? std::optional(t.choice->remote) : std::nullopt);
+  sink.remote(t.seen);
+  sink.own(t.told_delivered);
+  sink.number(t.removed);
+  sink.remote(t.disk_last_accepted);
+  // Only matters while someone may know less of us than that.
+  const auto known = world.device[k].core.newest_complete(peer_id(i));
+  const auto& packets = world.wire[i][k];
+  const bool matters = !known || *known < t.told_from ||
+                       std::any_of(packets.begin(), packets.end(),
+                                   [&](const Packet& p) { return p.known < t.told_from; });
+  sink.own(matters ? t.told_from : RekeyCounter());
+  sink.own(t.returned_from);
+  sink.time(t.could_start_at);
+  sink.own(t.choice_floor);
+  sink.own(t.proven_floor);
+  sink.number(packets.size());
+  for (const Packet& packet : packets) {
+    sink.remote(packet.pair.local);
+    sink.own(packet.pair.remote);
+    sink.number(packet.kind == PacketKind::kRequest ? 1
+                : scenario.dormancy                 ? static_cast<std::uint64_t>(packet.kind)
+                                                    : 0);  // a reply tells what any packet tells
+    sink.number(packet.nothing_live);
+    sink.number(packet.excused);
+    sink.number(packet.known < t.told_from || packet.heard < t.returned_from);
+    sink.number(packet.copy);
+  }
+  sink.own(world.controller.acknowledged[i][k]);
+  sink.number(world.lost_in_row[i][k]);
+}
+
+}  // namespace
+
 std::string World::canonical(const Scenario& scenario) const {
   std::string out;
-  out.reserve(512);
+  out.reserve(1024);
   CounterRanks names;
-  for (std::size_t i = 0; i < kDevices; ++i) {
+  for (std::size_t i = 0; i < devices; ++i) {
     CanonicalSink sink(out, names, *this, scenario, i);
     const Device& d = device[i];
     d.core.describe(sink);
-    const auto pairs = [&](const std::vector<SaPairId>& list) {
-      sink.number(list.size());
-      for (const SaPairId& pair : list) {
-        sink.own(pair.local);
-        sink.remote(pair.remote);
-      }
-    };
-    pairs(d.installing);
-    pairs(d.inbound);
-    pairs(d.outbound);
-    pairs(d.ever_installed);
-    if (scenario.lazy) {
-      pairs(d.underived);
-      pairs(d.dead);
+    for (std::size_t k = 0; k < devices; ++k) {
+      if (linked(i, k)) write_towards(sink, scenario, *this, i, k);
     }
-    if (scenario.learns_endpoint[0] || scenario.learns_endpoint[1]) sink.number(d.endpoint_learned);
-    sink.own(d.choice ? std::optional(d.choice->local) : std::nullopt);
-    sink.remote(d.choice ? std::optional(d.choice->remote) : std::nullopt);
     sink.number(d.privates.size());
     for (const RekeyCounter counter : d.privates) sink.own(counter);
     sink.number(d.drawing.size());
@@ -170,43 +222,21 @@ std::string World::canonical(const Scenario& scenario) const {
     if (d.result) sink.acceptance(d.result->accepted_at);
     published(controller.stored[i]);
     if (controller.stored[i]) sink.acceptance(controller.stored[i]->accepted_at);
-    sink.own(controller.acknowledged[i]);
-    sink.remote(d.seen);
-    sink.own(d.marked);
-    sink.own(d.marked_unattached);
-    sink.own(d.told_delivered);
-    sink.number(d.removed_peer);
+    sink.own(d.marked ? std::optional(d.marked->counter) : std::nullopt);
+    if (d.marked) {
+      for (const bool acknowledged : d.marked->acknowledged) sink.number(acknowledged);
+      sink.number(d.marked->attached_missing);
+    }
+    std::optional<RekeyCounter> accepted;
+    for (const auto& own : d.core.generations()) {
+      if (own.accepted_at) accepted = own.counter;
+    }
+    sink.number(accepted == d.delivered);
     sink.number(d.boot_count);
     sink.number(d.incarnation);
-    sink.remote(d.disk_last_accepted);
-    // Only matters while someone may know less of us than that.
-    const auto known = device[1 - i].core.newest_complete(kPeer);
-    bool matters = !known || *known < d.told_from;
-    for (const Packet& packet : wire[i]) matters = matters || packet.known < d.told_from;
-    sink.own(matters ? d.told_from : RekeyCounter());
-    sink.own(d.returned_from);
-    sink.time(d.could_start_at);
-    sink.own(d.choice_floor);
-    sink.own(d.proven_floor);
-    sink.number(wire[i].size());
-    for (const Packet& packet : wire[i]) {
-      sink.remote(packet.pair.local);
-      sink.own(packet.pair.remote);
-      sink.number(packet.kind == PacketKind::kRequest ? 1
-                  : scenario.dormancy                 ? static_cast<std::uint64_t>(packet.kind)
-                                                      : 0);  // a reply tells what any packet tells
-      sink.number(packet.nothing_live);
-      sink.number(packet.excused);
-      sink.number(packet.known < d.told_from || packet.heard < d.returned_from);
-      sink.number(packet.copy);
+    for (const auto& budget : {rekeys, restarts, detaches, removals, flushes, rollbacks}) {
+      sink.number(budget[i]);
     }
-    sink.number(rekeys[i]);
-    sink.number(restarts[i]);
-    sink.number(detaches[i]);
-    sink.number(removals[i]);
-    sink.number(flushes[i]);
-    sink.number(rollbacks[i]);
-    sink.number(lost_in_row[i]);
   }
   out.push_back(static_cast<char>(install_failures));
   names.fill_in(out);
@@ -216,37 +246,42 @@ std::string World::canonical(const Scenario& scenario) const {
 std::string describe(const Action& action, const World& before) {
   const std::size_t i = action.device;
   const std::string self = device_letter(i);
-  const std::string other = device_letter(1 - i);
+  const std::size_t k = action.peer;
+  const std::string other = device_letter(k);
   const Device& d = before.device[i];
+  const Towards& t = d.towards[k];
   const auto own = [&](RekeyCounter c) { return rekey::name_of(generation_letter(i), c); };
-  const auto theirs = [&](RekeyCounter c) { return rekey::name_of(generation_letter(1 - i), c); };
-  const auto tx = [&](SaPairId pair) { return rekey::tx_name(names_of(i), kPeer, pair); };
+  const auto theirs = [&](RekeyCounter c) { return rekey::name_of(generation_letter(k), c); };
+  const auto tx = [&](SaPairId pair) { return rekey::tx_name(names_of(i), peer_id(k), pair); };
+  // Of two devices it is clear which one is meant.
+  const std::string to = before.devices > 2 ? " for " + other : "";
+  const std::string from = before.devices > 2 ? " of " + other : "";
   switch (action.act) {
     case Act::kRekey:
       return self + " is told to rekey";
     case Act::kDrawn:
       return self + " has drawn " + own(d.drawing[action.index]);
     case Act::kInstalled:
-      return self + " has installed " + tx(d.installing[action.index]);
+      return self + " has installed " + tx(t.installing[action.index]);
     case Act::kInstallFails:
-      return self + " cannot install " + tx(d.installing[action.index]);
+      return self + " cannot install " + tx(t.installing[action.index]);
     case Act::kDurable:
       return "publish of " + own(d.publishing->counter) + " reaches the controller";
     case Act::kResult:
       return "result for " + own(d.result->counter) + " reaches " + self;
     case Act::kDim:
-      return self + " gets " + theirs(before.controller.stored[1 - i]->counter) +
-             (before.controller.stored[1 - i]->initial_contact ? " [IC]" : "");
+      return self + " gets " + theirs(before.controller.stored[k]->counter) +
+             (before.controller.stored[k]->initial_contact ? " [IC]" : "");
     case Act::kMark:
       return self + " gets the delivery mark of " + own(before.controller.stored[i]->counter);
     case Act::kSend:
-      return self + " has a user packet";
+      return self + " has a user packet" + to;
     case Act::kDeliver:
-      return "a packet reaches " + self;
+      return "a packet" + from + " reaches " + self;
     case Act::kLose:
-      return "a packet to " + self + " is lost";
+      return "a packet" + from + " to " + self + " is lost";
     case Act::kDuplicate:
-      return "a packet to " + self + " is duplicated";
+      return "a packet" + from + " to " + self + " is duplicated";
     case Act::kDetach:
       return self + " loses the controller";
     case Act::kAttach:
@@ -258,7 +293,7 @@ std::string describe(const Action& action, const World& before) {
     case Act::kReturn:
       return "policy allows " + other + " on " + self + " again";
     case Act::kFlush:
-      return "someone flushes " + tx(d.inbound[action.index]) + " on " + self;
+      return "someone flushes " + tx(t.inbound[action.index]) + " on " + self;
     case Act::kRollback:
       return self + " comes back with an old disk";
     case Act::kTime:

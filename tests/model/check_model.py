@@ -17,6 +17,7 @@ import tempfile
 # Budgets, and a floor for the number of states: far fewer would mean that the model got stuck.
 SCENARIOS = [
     ("first contact, one rekey", "FROM_SCRATCH=1 REKEYS_A=1", 8_000),
+    ("first contact, a rekey each", "FROM_SCRATCH=1 REKEYS_A=1 REKEYS_B=1", 100_000),
     ("first contact, controller away", "FROM_SCRATCH=1 DETACHES=1", 2_000),
     ("simultaneous rekeys", "REKEYS_A=1 REKEYS_B=1 PAIRS_MAX=4", 30_000),
     ("simultaneous rekeys, one-way", "REKEYS_A=1 REKEYS_B=1 ONE_WAY=1", 20_000),
@@ -67,6 +68,7 @@ FAULTS = {
     "COUNTER_CHECK": ("REKEYS_A=1 REPLAYS=1", "S5"),
     "START_ACKNOWLEDGED": ("REKEYS_B=1 RESTARTS=1 NAT=1", "L1_to_L4"),
     "NEVER_BACK": ("FROM_SCRATCH=1 REKEYS_A=1", "S1"),
+    "HEARD_NEWER": ("FROM_SCRATCH=1 REKEYS_A=1 REKEYS_B=1", "S1"),
 }
 
 DEPTH = 200_000

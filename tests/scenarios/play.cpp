@@ -50,7 +50,8 @@ void Play::act(Act act, std::size_t device) {
 }
 
 void Play::installed(std::size_t device) {
-  while (!world.device[device].installing.empty() && failure_.empty()) act(Act::kInstalled, device);
+  while (!world.towards(device, 1 - device).installing.empty() && failure_.empty())
+    act(Act::kInstalled, device);
 }
 
 void Play::packet(std::size_t from) {
@@ -60,14 +61,16 @@ void Play::packet(std::size_t from) {
 
 void Play::show() {
   text_ += "\n";
-  for (std::size_t i = 0; i < explore::kDevices; ++i) {
+  for (std::size_t i = 0; i < world.devices; ++i) {
     const explore::Device& d = world.device[i];
+    const explore::Towards& t = world.towards(i, 1 - i);
+    const explore::PeerId peer = explore::peer_id(1 - i);
     const auto names = explore::names_of(i);
     std::string line = "      " + explore::device_letter(i) + "  transmits on ";
-    line += d.choice ? explore::rekey::tx_name(names, kPeer, *d.choice) : "nothing";
+    line += t.choice ? explore::rekey::tx_name(names, peer, *t.choice) : "nothing";
     line += "; receives on";
-    for (const SaPairId& id : d.inbound) line += " " + explore::rekey::rx_name(names, kPeer, id);
-    if (d.inbound.empty()) line += " nothing";
+    for (const SaPairId& id : t.inbound) line += " " + explore::rekey::rx_name(names, peer, id);
+    if (t.inbound.empty()) line += " nothing";
     line += "; DH pairs";
     for (const RekeyCounter own : d.privates) {
       line += " " + explore::rekey::name_of(explore::generation_letter(i), own);
@@ -78,7 +81,7 @@ void Play::show() {
 
 void Play::rest() {
   for (int steps = 0; failure_.empty(); ++steps) {
-    if (explore::is_settled(world) && world.wire[0].empty() && world.wire[1].empty()) return;
+    if (explore::is_settled(world) && world.wires_empty()) return;
     const auto possible = world.actions(scenario);
     const auto next = std::find_if(possible.begin(), possible.end(), [](const auto& a) {
       return !explore::is_inflicted(a.act) && a.act != Act::kSend;
@@ -92,10 +95,10 @@ void Play::rest() {
 }
 
 bool Play::has_inbound(std::size_t i, SaPairId id) const {
-  return explore::contains(world.device[i].inbound, id);
+  return explore::contains(world.towards(i, 1 - i).inbound, id);
 }
 bool Play::has_outbound(std::size_t i, SaPairId id) const {
-  return explore::contains(world.device[i].outbound, id);
+  return explore::contains(world.towards(i, 1 - i).outbound, id);
 }
 
 }  // namespace cygnet::scenarios

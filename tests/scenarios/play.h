@@ -12,7 +12,6 @@
 namespace cygnet::scenarios {
 
 using explore::Act;
-using explore::kPeer;
 using proto::RekeyCounter;
 using proto::SaPairId;
 

@@ -16,6 +16,7 @@ enum class Act : std::uint8_t { kKeep, kLive, kStart, kWait };
 struct Row {
   char label;
   Is remote;      // a remote generation counts as received
+  Is newer;       // … but the peer was heard on a newer one
   Is any_live;    // some own generation is live
   Is live_pair;   // … and has an outbound SA with that remote generation
   Is start_pair;  // Start has an own generation to offer
@@ -34,6 +35,10 @@ struct Row {
 //
 // @A  Nothing of the peer counts as received: its DIM has not come, or its SAs are still being
 //     installed. What is chosen (normally nothing) stays.
+//
+// @H  The peer was heard on a generation whose SAs are not all here yet. It has nothing live
+//     towards us (Start), and no older generation with us to begin on, so it receives on none.
+//     On the newer one nothing may be sent before all its SAs are there. Packets wait.
 //
 // @B  The draft's own case, steps 1 to 3: the newest live own generation that has an outbound SA
 // with
@@ -57,15 +62,16 @@ struct Row {
 // @G  Start (AMB-01): by the letter nothing would ever become live, since either side waits for the
 //     other's traffic. So transmit on the newest remote generation and the oldest accepted own one,
 //     the one the peer is most likely to have.
-constexpr std::array<Row, 7> kTable{{
-    //     remote     any live   live pair  start pair chosen     may send   outbound
-    {'A', Is::kNo, Is::kAny, Is::kAny, Is::kAny, Is::kAny, Is::kAny, Act::kKeep},
-    {'B', Is::kYes, Is::kYes, Is::kYes, Is::kAny, Is::kAny, Is::kAny, Act::kLive},
-    {'C', Is::kYes, Is::kYes, Is::kNo, Is::kAny, Is::kAny, Is::kAny, Act::kKeep},
-    {'D', Is::kYes, Is::kNo, Is::kAny, Is::kNo, Is::kAny, Is::kAny, Act::kKeep},
-    {'E', Is::kYes, Is::kNo, Is::kAny, Is::kYes, Is::kYes, Is::kAny, Act::kStart},
-    {'F', Is::kYes, Is::kNo, Is::kAny, Is::kYes, Is::kNo, Is::kNo, Act::kWait},
-    {'G', Is::kYes, Is::kNo, Is::kAny, Is::kYes, Is::kNo, Is::kYes, Act::kStart},
+constexpr std::array<Row, 8> kTable{{
+    //     remote    newer     any live  live pair start pair chosen    may send  outbound
+    {'A', Is::kNo, Is::kAny, Is::kAny, Is::kAny, Is::kAny, Is::kAny, Is::kAny, Act::kKeep},
+    {'H', Is::kYes, Is::kYes, Is::kAny, Is::kAny, Is::kAny, Is::kAny, Is::kAny, Act::kWait},
+    {'B', Is::kYes, Is::kNo, Is::kYes, Is::kYes, Is::kAny, Is::kAny, Is::kAny, Act::kLive},
+    {'C', Is::kYes, Is::kNo, Is::kYes, Is::kNo, Is::kAny, Is::kAny, Is::kAny, Act::kKeep},
+    {'D', Is::kYes, Is::kNo, Is::kNo, Is::kAny, Is::kNo, Is::kAny, Is::kAny, Act::kKeep},
+    {'E', Is::kYes, Is::kNo, Is::kNo, Is::kAny, Is::kYes, Is::kYes, Is::kAny, Act::kStart},
+    {'F', Is::kYes, Is::kNo, Is::kNo, Is::kAny, Is::kYes, Is::kNo, Is::kNo, Act::kWait},
+    {'G', Is::kYes, Is::kNo, Is::kNo, Is::kAny, Is::kYes, Is::kNo, Is::kYes, Act::kStart},
 }};
 
 bool matches(Is wanted, bool fact) { return wanted == Is::kAny || (wanted == Is::kYes) == fact; }
@@ -81,7 +87,7 @@ Decision choose_outbound(const DecisionFacts& facts) {
     if (std::find(facts.live.begin(), facts.live.end(), own) != facts.live.end()) live_pair = own;
   }
   for (const Row& row : kTable) {
-    if (!matches(row.remote, facts.remote.has_value()) ||
+    if (!matches(row.remote, facts.remote.has_value()) || !matches(row.newer, facts.heard_newer) ||
         !matches(row.any_live, !facts.live.empty()) ||
         !matches(row.live_pair, live_pair.has_value()) ||
         !matches(row.start_pair, facts.start.has_value()) ||

@@ -15,6 +15,8 @@ namespace cygnet::proto::rekey {
 struct DecisionFacts {
   /// The newest remote generation that counts as received (Take-over): all its pairs are installed.
   std::optional<RekeyCounter> remote;
+  /// The peer was heard on a newer generation than `remote`: it receives on no older one any more.
+  bool heard_newer = false;
   /// Own generations that have an outbound SA with `remote`, ascending.
   std::vector<RekeyCounter> usable;
   /// Own generations inbound traffic was seen on, ascending.

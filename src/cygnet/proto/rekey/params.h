@@ -22,6 +22,7 @@ struct Rules {
   bool held = true;                    ///< a peer's DIM is combined with every generation held
   bool install_once = true;            ///< a pair that was installed is never made again
   bool take_over = true;               ///< a DIM counts only when all its pairs are installed
+  bool heard_newer = true;             ///< … and nothing is sent on one the peer has left behind
   bool no_hole = true;                 ///< a generation with a failed install is drawn again
   bool roll_over_on_failure = true;    ///< a failed take-over makes the device roll over
   bool retry_pending = true;           ///< pending remote generations are tried again
@@ -51,6 +52,11 @@ struct Rules {
   bool equal_counter = true;           ///< the same DIM again is taken, not refused
   bool bad_spi = true;                 ///< MissingNewest makes the device roll over
   bool removal_forgets = true;         ///< a removed peer's SAs go at once
+  // One DH pair serves all peers; these keep what one of them does from the others.
+  bool forget_after_all = true;   ///< a private value goes when no SA of any peer needs it
+  bool publish_after_all = true;  ///< … is published when it is installed towards every peer
+  bool third_after_all = true;    ///< … and is replaced when no attached peer misses it
+  bool peers_apart = true;        ///< a take-over waits for its own peer's installs only
   friend bool operator==(const Rules&, const Rules&) = default;
 };
 

@@ -503,6 +503,19 @@ std::uint32_t PeerMachine::sa_pairs() const {
       pairs_.begin(), pairs_.end(), [](const Pair& pair) { return exists(pair.state); }));
 }
 
+std::uint32_t PeerMachine::sa_pairs_of(RekeyCounter own, bool installing) const {
+  return static_cast<std::uint32_t>(
+      std::count_if(pairs_.begin(), pairs_.end(), [&](const Pair& pair) {
+        return pair.id.local == own &&
+               (installing ? pair.state == PairState::kInstalling : exists(pair.state));
+      }));
+}
+
+bool PeerMachine::has_pending() const {
+  return std::any_of(pairs_.begin(), pairs_.end(),
+                     [](const Pair& pair) { return pair.state == PairState::kFailed; });
+}
+
 WhyNot PeerMachine::why_not(const PeerContext& ctx) const {
   if (!present_) return WhyNot::kNotAllowed;
   if (remotes_.empty()) return WhyNot::kNoDim;
@@ -557,7 +570,7 @@ PeerStatus PeerMachine::status(const PeerContext& ctx) const {
 }
 
 void PeerMachine::describe(StateSink& sink) const {
-  sink.number(id_.value());
+  sink.peer(id_);
   sink.number(present_);
   sink.number(dormant_);
   sink.number(pairs_.size());

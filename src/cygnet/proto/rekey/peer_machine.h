@@ -28,6 +28,7 @@ struct PeerContext {
   Timestamp now;
   std::vector<OwnGeneration>& own;  ///< oldest first; the peer keeps sa_pairs and awaited
   std::vector<Effect>& out;
+  std::uint32_t pending_peers = 0;        ///< only without Rules::peers_apart
   std::optional<RekeyCause> roll_over{};  ///< the peer needs a new own generation
   bool own_failed = false;                ///< an install of the unpublished generation failed
 };
@@ -66,6 +67,9 @@ class PeerMachine {
   [[nodiscard]] PeerStatus status(const PeerContext& ctx) const;
   /// SA pairs of which something exists, draining included.
   [[nodiscard]] std::uint32_t sa_pairs() const;
+  /// … of this own generation: all that exist, or those that are being installed.
+  [[nodiscard]] std::uint32_t sa_pairs_of(RekeyCounter own, bool installing) const;
+  [[nodiscard]] bool has_pending() const;  ///< an install with a remote generation failed
   void describe(StateSink& sink) const;
   friend bool operator==(const PeerMachine&, const PeerMachine&) = default;
 
@@ -95,6 +99,7 @@ class PeerMachine {
   [[nodiscard]] bool seen_on_newest(const PeerContext& ctx) const;
   [[nodiscard]] std::optional<Timestamp> outbound_ends(const PeerContext& ctx,
                                                        const Pair& pair) const;
+  [[nodiscard]] std::uint32_t waits_for_others(const PeerContext& ctx) const;
   [[nodiscard]] bool wants_probe(const PeerContext& ctx) const;
   [[nodiscard]] std::optional<Timestamp> remote_cap(const PeerContext& ctx) const;
   [[nodiscard]] WhyNot why_not(const PeerContext& ctx) const;

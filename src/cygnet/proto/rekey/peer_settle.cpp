@@ -116,6 +116,7 @@ bool PeerMachine::complete_remotes(PeerContext& ctx) {
           break;  // used up: cannot be had, and is not waited for
       }
     }
+    if (!ctx.params.rules.peers_apart) waiting += waits_for_others(ctx);
     const bool literal = !ctx.params.rules.take_over && installed > 0;
     std::optional<DimOutcome> outcome;
     if (literal || (installed > 0 && waiting == 0 && failed == 0)) {
@@ -137,6 +138,13 @@ bool PeerMachine::complete_remotes(PeerContext& ctx) {
     }
   }
   return changed;
+}
+
+// What a take-over must not wait for: installs towards other peers, under way or failed.
+std::uint32_t PeerMachine::waits_for_others(const PeerContext& ctx) const {
+  std::uint32_t others = ctx.pending_peers - (ctx.pending_peers > 0 && has_pending() ? 1U : 0U);
+  for (const OwnGeneration& own : ctx.own) others += own.awaited - sa_pairs_of(own.counter, true);
+  return others;
 }
 
 bool PeerMachine::decide(PeerContext& ctx) {
@@ -163,6 +171,7 @@ bool PeerMachine::decide(PeerContext& ctx) {
   const Remote* remote = newest_complete();
   if (remote != nullptr) {
     facts.remote = remote->counter;
+    facts.heard_newer = ctx.params.rules.heard_newer && heard_ && remote->counter < *heard_;
     for (const Pair& pair : pairs_) {
       if (pair.id.remote != remote->counter || pair.state != PairState::kInstalled ||
           !pair.outbound) {

@@ -39,6 +39,9 @@ Effects RekeyCore::handle(const Event& event, Timestamp now) {
     return effects;
   }
   PeerContext ctx{params_, now, device_.own_, effects.list};
+  if (!params_.rules.peers_apart) {
+    for (const auto& [id, peer] : peers_) ctx.pending_peers += peer.has_pending() ? 1U : 0U;
+  }
   const bool was_wanted = device_.wanted_.has_value();
   all_deadlines_ = false;
   touched_.reset();
@@ -339,7 +342,9 @@ std::optional<Rejected> RekeyCore::on(const DeliveryMark& event, PeerContext& ct
                                 [&](const OwnGeneration& g) { return g.counter == event.counter; });
   if (own == device_.own_.end()) return Rejected::kUnknownGeneration;
   if (own->phase != GenerationPhase::kAccepted) return Rejected::kWrongPhase;
-  if (event.attached_missing == 0 && !own->delivered_at) own->delivered_at = ctx.now;
+  const bool enough = event.attached_missing == 0 ||
+                      (!params_.rules.third_after_all && !event.acknowledged.empty());
+  if (enough && !own->delivered_at) own->delivered_at = ctx.now;
   for (const PeerId id : event.acknowledged) {
     PeerMachine* peer = present(id);
     if (peer == nullptr) continue;
@@ -492,6 +497,22 @@ void RekeyCore::erase_private(PeerContext& ctx, RekeyCounter counter, bool at_ca
 
 // ---- what follows for the device -------------------------------------------
 
+bool RekeyCore::may_publish(const OwnGeneration& own) const {
+  if (own.awaited == 0 || !params_.rules.install_before_publish) return true;
+  return !params_.rules.publish_after_all &&
+         std::any_of(peers_.begin(), peers_.end(), [&](const auto& peer) {
+           return peer.second.sa_pairs_of(own.counter, false) > 0 &&
+                  peer.second.sa_pairs_of(own.counter, true) == 0;
+         });
+}
+
+bool RekeyCore::is_needed(const OwnGeneration& own) const {
+  if (params_.rules.forget_after_all || own.sa_pairs == 0) return own.sa_pairs != 0;
+  return std::none_of(peers_.begin(), peers_.end(), [&](const auto& peer) {
+    return peer.second.present() && peer.second.sa_pairs_of(own.counter, false) == 0;
+  });
+}
+
 void RekeyCore::settle_device(PeerContext& ctx) {
   for (bool again = true; again;) {
     again = false;
@@ -520,8 +541,7 @@ void RekeyCore::settle_device(PeerContext& ctx) {
     //# Only when the new IPsec SAs have been installed and the device is prepared to receive on
     //# those new SAs does it then distribute the new DH public value to the Controller, which
     //# forwards it to its authorized peers.
-    if (own != nullptr && own->phase == GenerationPhase::kInstalling &&
-        (own->awaited == 0 || !params_.rules.install_before_publish)) {
+    if (own != nullptr && own->phase == GenerationPhase::kInstalling && may_publish(*own)) {
       own->phase = GenerationPhase::kPublishing;
       Observe seen;
       seen.what = Observed::kGenerationInstalled;
@@ -539,7 +559,7 @@ void RekeyCore::settle_device(PeerContext& ctx) {
     //# between them.
     for (std::size_t i = 0; params_.rules.forget && i + 1 < device_.own_.size(); ++i) {
       const OwnGeneration& old = device_.own_[i];
-      if (!old.private_held || old.sa_pairs != 0) continue;
+      if (!old.private_held || is_needed(old)) continue;
       const bool newer_accepted =
           std::any_of(device_.own_.begin() + static_cast<std::ptrdiff_t>(i) + 1, device_.own_.end(),
                       [](const OwnGeneration& g) { return g.phase == GenerationPhase::kAccepted; });

@@ -125,6 +125,8 @@ class RekeyCore {
   void accept(PeerContext& ctx, OwnGeneration& own, Timestamp accepted_at);
   void lose_state(PeerContext& ctx, RekeyCounter stored);
   void erase_private(PeerContext& ctx, RekeyCounter counter, bool at_cap);
+  [[nodiscard]] bool may_publish(const OwnGeneration& own) const;
+  [[nodiscard]] bool is_needed(const OwnGeneration& own) const;  ///< its private value
   void settle_device(PeerContext& ctx);
   void pause(Duration pause);
   void reschedule(const PeerContext& ctx, PeerId id, const PeerMachine& peer);

@@ -195,5 +195,37 @@ TEST_F(RekeyCoreTest, StartMovesUpWhenTheMarkComesAfterTheWait) {
   EXPECT_EQ(b().outbound, (SaPairId{gen(2), gen(1, 2)}));
 }
 
+// The peer is heard on a generation that is not complete here: it has begun there, having no older
+// one with us. Nothing is sent on the older one any more, nor yet on the newer.
+TEST_F(RekeyCoreTest, PacketsWaitWhileThePeerIsHeardOnAGenerationThatIsStillBeingInstalled) {
+  settle_first();
+  roll_over();
+  step(PeerDim{kB, gen(2), false, now});
+  step(SaPairInstalled{kB, pair(1, 2)});
+  EXPECT_EQ(b().outbound, pair(1, 1));
+  step(InboundEvidence{kB, pair(1, 2), Evidence::kUser});
+  EXPECT_EQ(b().outbound, std::nullopt);
+  advance(minutes(2));
+  EXPECT_EQ(b().outbound, std::nullopt);
+  step(SaPairInstalled{kB, pair(2, 2)});
+  EXPECT_EQ(b().outbound, pair(1, 2));
+}
+
+TEST_F(RekeyCoreTest, WhenThatInstallFailsTheRollOverEndsTheWait) {
+  settle_first();
+  roll_over();
+  step(DeliveryMark{gen(2), {}, 0, 1});
+  step(PeerDim{kB, gen(2), false, now});
+  step(SaPairInstalled{kB, pair(1, 2)});
+  step(InboundEvidence{kB, pair(1, 2), Evidence::kUser});
+  step(SaPairFailed{kB, pair(2, 2), InstallFailure::kTransient});
+  EXPECT_EQ(b().outbound, std::nullopt);
+  advance(seconds(10));
+  ASSERT_EQ(core.generations().back().counter, gen(3)) << "a third, one drain after the mark";
+  step(GenerationReady{gen(3), 0});
+  for (const std::uint32_t own : {2U, 3U}) step(SaPairInstalled{kB, pair(own, 2)});
+  EXPECT_EQ(b().outbound, pair(1, 2));
+}
+
 }  // namespace
 }  // namespace cygnet::proto::rekey

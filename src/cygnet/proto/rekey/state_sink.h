@@ -22,7 +22,8 @@ class StateSink {
   virtual void acceptance(std::optional<Timestamp> value) { time(value); }
   virtual void delivery(std::optional<Timestamp> value) { time(value); }
   virtual void last_user(Timestamp value) { time(value); }
-  virtual void own(std::optional<RekeyCounter> value) = 0;     ///< one of our generations
+  virtual void peer(PeerId id) { number(id.value()); }      ///< whose state, and remote(), follows
+  virtual void own(std::optional<RekeyCounter> value) = 0;  ///< one of our generations
   virtual void remote(std::optional<RekeyCounter> value) = 0;  ///< one of the peer's
 };
 
