@@ -36,6 +36,7 @@ World::World(const Scenario& scenario)
 
 World::Broken World::settle(const Scenario& scenario, std::size_t steps_max,
                             std::vector<Action>* done) {
+  std::size_t turn = 0;
   for (std::size_t steps = 0; !is_settled(*this) || !wires_empty(); ++steps) {
     if (steps == steps_max)
       return Violation{"L1", "does not settle when nothing more is inflicted"};
@@ -51,7 +52,7 @@ World::Broken World::settle(const Scenario& scenario, std::size_t steps_max,
       if (action.act == Act::kTime || !is_settled(*this)) idle.push_back(action);
     }
     if (!next && idle.empty()) return Violation{"L1", "nothing can happen any more"};
-    if (!next) next = idle[steps % idle.size()];
+    if (!next) next = idle[turn++ % idle.size()];
     if (done != nullptr) done->push_back(*next);
     if (auto broken = apply(scenario, *next)) return broken;
   }
