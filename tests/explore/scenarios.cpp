@@ -65,6 +65,8 @@ void add_plain(std::vector<Case>& cases, bool thorough) {
     Scenario s = lossless(base("first contact and a rekey each"));
     s.rekeys = {1, 1};
     s.time_any_time = true;
+    s.wire_capacity = 0;
+    s.at_once = {!thorough, false};
     cases.push_back({s, {}});
     s.name = "first contact and a rekey each, failing install";
     s.install_failures = 1;
@@ -164,6 +166,8 @@ void add_controller_away(std::vector<Case>& cases, bool thorough) {
     // A publish is repeated on a new stream while SAs with the peer's next one are being installed.
     Scenario s = lossless(settled("controller away, a rekey each", {1, 1}));
     s.detaches = {1, 0};
+    s.wire_capacity = 0;
+    s.at_once = {false, !thorough};
     cases.push_back({s, outlasts_controller()});
     s.name = "controller away, a rekey each, failing install";
     s.install_failures = 1;
