@@ -22,6 +22,7 @@ const std::vector<Fault>& faults() {
       {"Held", "one rekey each, loss", "L1", {&R::held}},
       {"InstallOnce", "removal and return", "S2", {&R::install_once}},
       {"TakeOver", "one rekey each, slow installs", "S1", {&R::take_over}},
+      {"KeepLeft", "first contact and a rekey each, failing install", "S1", {&R::keep_left}},
       {"HeardNewer", "first contact and a rekey each", "S1", {&R::heard_newer}},
       {"NoHole", "failing installs", "S6", {&R::no_hole}},
       {"RollOverOnFailure", "failing installs", "L1", {&R::roll_over_on_failure}},
@@ -34,7 +35,15 @@ const std::vector<Fault>& faults() {
       {"ProbeRollOver", "peer that only answers", "L1", {&R::probe_roll_over}},
       {"Dormant", "dormant, peer without controller", "L2", {&R::dormant}},
       {"BoundLocal", "overlapping rekeys", "S3", {&R::bound_local}},
-      {"ThirdWaitsForDrain", "overlapping rekeys", "S1", {&R::third_waits_for_drain}},
+      {"ThirdWaitsForDrain",
+       "many rekeys while the peer is away",
+       "S3",
+       {&R::third_waits_for_drain}},
+      // Against S1 either is enough there.
+      {"ThirdWaitsForDrainAndKeepLeft",
+       "overlapping rekeys",
+       "S1",
+       {&R::third_waits_for_drain, &R::keep_left}},
       {"BoundPairs", "many rekeys while the peer is away", "S3", {&R::bound_pairs}},
       {"Drain", "duplicates and reordering", "S1", {&R::drain}},
       {"Rule3", "one rekey each, loss", "L1", {&R::rule3}},
@@ -81,8 +90,8 @@ Case planted(const std::string& name, void (*change)(rekey::RekeyParams&)) {
 //# the last IPsec SA that uses the private key value is removed from the SAD and there is no chance
 //# that a new IPsec SA could be setup that requires the private key value.
 TEST(PlantedFault, ErasedTooEarlyIsCaughtByS1) {
-  const Case c = planted("one rekey each, slow installs",
-                         [](rekey::RekeyParams& p) { p.forget_cap = Duration(0); });
+  const Case c =
+      planted("flush by hand", [](rekey::RekeyParams& p) { p.forget_cap = Duration(0); });
   expect_caught(c.scenario, c.liveness, "S1");
 }
 

@@ -247,7 +247,11 @@ void add_three(std::vector<Case>& cases, bool thorough) {
     s.install_failures = 1;
     cases.push_back({s, {}});
   }
-  cases.push_back({three("the middle rekeys", {0, 1, 0}), {}});
+  {
+    Scenario s = three("the middle rekeys", {0, 1, 0});
+    s.wire_capacity = 1;
+    cases.push_back({s, {}});
+  }
   {
     Scenario s = three("the middle and an end rekey", {1, 1, 0});
     s.at_once = {true, false, true};
@@ -308,7 +312,7 @@ void add_three(std::vector<Case>& cases, bool thorough) {
     cases.push_back({s, {}});
   }
   {
-    Scenario s = quick_installs(three("all peers of each other", {1, 0, 0}));
+    Scenario s = quick_installs(three("all peers of each other", {1, 1, 0}));
     s.triangle = true;
     cases.push_back({s, {}});
   }

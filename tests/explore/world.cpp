@@ -30,8 +30,21 @@ World::World(const Scenario& scenario)
     }
     CYGNET_ASSERT(!attach(scenario, i, nullptr));
   }
-  if (scenario.start_settled) CYGNET_ASSERT(!settle(scenario, 1000));
+  if (scenario.start_settled) begin_settled(scenario);
   plant(scenario);
+}
+
+// Settled is also who has only chosen what Start tries; a packet each way makes it live.
+void World::begin_settled(const Scenario& scenario) {
+  CYGNET_ASSERT(!settle(scenario, 1000));
+  for (std::size_t i = 0; i < devices; ++i) {
+    for (std::size_t k = 0; k < devices; ++k) {
+      if (!linked(i, k)) continue;
+      const Action send{Act::kSend, static_cast<std::uint8_t>(i), static_cast<std::uint8_t>(k)};
+      CYGNET_ASSERT(!apply(scenario, send));
+      CYGNET_ASSERT(!settle(scenario, 1000));
+    }
+  }
 }
 
 World::Broken World::settle(const Scenario& scenario, std::size_t steps_max,

@@ -230,6 +230,7 @@ class World {
 
  private:
   using Broken = std::optional<Violation>;
+  void begin_settled(const Scenario& scenario);
   void plant(const Scenario& scenario);
   void excuse_dormant(std::size_t i, std::size_t k, const std::vector<SaPairId>& kept);
   Broken step(const Scenario& scenario, const Action& action, std::string* story);

@@ -207,8 +207,12 @@ World::Broken World::carry_out(const Scenario& scenario, std::size_t i, const re
         } else if constexpr (std::is_same_v<T, rekey::AnswerProbe>) {
           return send(scenario, i, device_of(e.peer), e.pair, PacketKind::kReply, story);
         } else if constexpr (std::is_same_v<T, rekey::AcknowledgeDim>) {
-          if (d.attached && e.outcome == rekey::DimOutcome::kInstalled) {
-            controller.acknowledged[device_of(e.peer)][i] = e.counter;
+          // An older one that is complete at last takes nothing back: acknowledgements are a
+          // cursor.
+          auto& acknowledged = controller.acknowledged[device_of(e.peer)][i];
+          if (d.attached && e.outcome == rekey::DimOutcome::kInstalled &&
+              (!acknowledged || *acknowledged < e.counter)) {
+            acknowledged = e.counter;
           }
         }
         return std::nullopt;

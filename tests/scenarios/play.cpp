@@ -50,8 +50,7 @@ void Play::act(Act act, std::size_t device) {
 }
 
 void Play::installed(std::size_t device) {
-  while (!world.towards(device, 1 - device).installing.empty() && failure_.empty())
-    act(Act::kInstalled, device);
+  while (!towards(device).installing.empty() && failure_.empty()) act(Act::kInstalled, device);
 }
 
 void Play::packet(std::size_t from) {
@@ -63,7 +62,7 @@ void Play::show() {
   text_ += "\n";
   for (std::size_t i = 0; i < world.devices; ++i) {
     const explore::Device& d = world.device[i];
-    const explore::Towards& t = world.towards(i, 1 - i);
+    const explore::Towards& t = towards(i);
     const explore::PeerId peer = explore::peer_id(1 - i);
     const auto names = explore::names_of(i);
     std::string line = "      " + explore::device_letter(i) + "  transmits on ";
@@ -95,10 +94,10 @@ void Play::rest() {
 }
 
 bool Play::has_inbound(std::size_t i, SaPairId id) const {
-  return explore::contains(world.towards(i, 1 - i).inbound, id);
+  return explore::contains(towards(i).inbound, id);
 }
 bool Play::has_outbound(std::size_t i, SaPairId id) const {
-  return explore::contains(world.towards(i, 1 - i).outbound, id);
+  return explore::contains(towards(i).outbound, id);
 }
 
 }  // namespace cygnet::scenarios

@@ -43,6 +43,10 @@ class Play {
   /// What went wrong: a broken property, an impossible step. Empty: nothing.
   [[nodiscard]] const std::string& failure() const { return failure_; }
   [[nodiscard]] const explore::Device& device(std::size_t i) const { return world.device[i]; }
+  /// What it has towards the other one.
+  [[nodiscard]] const explore::Towards& towards(std::size_t i) const {
+    return world.towards(i, 1 - i);
+  }
   [[nodiscard]] bool has_inbound(std::size_t i, SaPairId id) const;
   [[nodiscard]] bool has_outbound(std::size_t i, SaPairId id) const;
 

@@ -29,9 +29,9 @@ class DraftSection4 : public ::testing::Test {
     play.installed(device);
   }
   [[nodiscard]] SaPairId transmits(std::size_t i) const {
-    return play.device(i).choice.value_or(SaPairId{});
+    return play.towards(i).choice.value_or(SaPairId{});
   }
-  [[nodiscard]] std::size_t sets(std::size_t i) const { return play.device(i).inbound.size(); }
+  [[nodiscard]] std::size_t sets(std::size_t i) const { return play.towards(i).inbound.size(); }
   /// One outbound and one inbound SA.
   [[nodiscard]] bool has_set(std::size_t i, SaPairId id) const {
     return play.has_inbound(i, id) && play.has_outbound(i, id);
@@ -238,7 +238,7 @@ TEST_F(DraftSection4, Rule4ShortensWhatUsesThePeersOldValue) {
 //# new SAs does it then distribute the new DH public value to the Controller
 TEST_F(DraftSection4, NothingIsDistributedBeforeItIsInstalled) {
   play.act(Act::kRekey, kA);
-  ASSERT_FALSE(play.device(kA).installing.empty());
+  ASSERT_FALSE(play.towards(kA).installing.empty());
   EXPECT_FALSE(play.device(kA).publishing.has_value());
   play.installed(kA);
   ASSERT_TRUE(play.device(kA).publishing.has_value());

@@ -22,7 +22,8 @@ struct Rules {
   bool held = true;                    ///< a peer's DIM is combined with every generation held
   bool install_once = true;            ///< a pair that was installed is never made again
   bool take_over = true;               ///< a DIM counts only when all its pairs are installed
-  bool heard_newer = true;             ///< … and nothing is sent on one the peer has left behind
+  bool keep_left = true;               ///< the one sent on before keeps its SAs until heard
+  bool heard_newer = true;             ///< nothing is sent on one that the peer has left behind
   bool no_hole = true;                 ///< a generation with a failed install is drawn again
   bool roll_over_on_failure = true;    ///< a failed take-over makes the device roll over
   bool retry_pending = true;           ///< pending remote generations are tried again

@@ -51,6 +51,7 @@ std::optional<Rejected> PeerMachine::remove(PeerContext& ctx) {
   remotes_.clear();
   live_.clear();
   heard_.reset();
+  left_.reset();
   acknowledged_.reset();
   hold_until_.reset();
   probe_at_.reset();
@@ -130,6 +131,7 @@ void PeerMachine::replace_state(PeerContext& ctx) {
   remotes_.clear();
   live_.clear();
   heard_.reset();
+  left_.reset();
   // Whichever of its lives acknowledged a generation of ours, or sent on it (retired_below_), the
   // controller held that one by then: no later life is told of an older one. The mark itself says
   // nothing about this life.
@@ -347,6 +349,7 @@ void PeerMachine::lose_everything(PeerContext& ctx) {
   choose(ctx, std::nullopt, 'A');
   live_.clear();
   heard_.reset();
+  left_.reset();
   acknowledged_.reset();
   hold_until_.reset();
   retired_below_ = RekeyCounter();
@@ -594,6 +597,7 @@ void PeerMachine::describe(StateSink& sink) const {
   sink.own(choice_ ? std::optional(choice_->local) : std::nullopt);
   sink.remote(choice_ ? std::optional(choice_->remote) : std::nullopt);
   sink.remote(heard_);
+  sink.remote(left_ && heard_ < left_ ? left_ : std::nullopt);
   sink.own(acknowledged_);
   sink.remote(last_accepted_);
   sink.own(retired_below_);

@@ -135,6 +135,7 @@ class PeerMachine {
   std::optional<SaPairId> choice_;
   /// Newest remote generation heard on; before anything is heard, the first one known.
   std::optional<RekeyCounter> heard_;
+  std::optional<RekeyCounter> left_;  ///< remote generation of the choice before the present one
   std::optional<RekeyCounter> acknowledged_;   ///< newest own generation it acknowledged
   std::optional<RekeyCounter> last_accepted_;  ///< survives removal
   RekeyCounter retired_below_;                 ///< older own generations are not held any more

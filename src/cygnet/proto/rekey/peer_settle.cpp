@@ -225,7 +225,9 @@ void PeerMachine::choose(PeerContext& ctx, std::optional<SaPairId> next, char ro
   }
   hold_until_.reset();
   probe_at_.reset();
-  if (next) choice_floor_ = std::max(choice_floor_, next->local);
+  if (!next) return;
+  choice_floor_ = std::max(choice_floor_, next->local);
+  if (before && before->remote != next->remote) left_ = before->remote;
 }
 
 //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4
@@ -266,8 +268,9 @@ bool PeerMachine::retire(PeerContext& ctx) {
 }
 
 // "Towards a peer only these keep SAs: local: the two newest, the live one, the newest the peer
-// acknowledged; remote: the newest, the newest complete, the one last heard on. Named bound: 12
-// pairs a peer, draining included".
+// acknowledged; remote: the newest, the newest complete, the one last heard on, and until the peer
+// is heard there or on a newer one the one sent on before. Named bound: 12 pairs a peer, draining
+// included".
 //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4.2
 //# During a simultaneous rekey up to four pairs of IPsec SAs may be temporarily created, but the
 //# four rules ensure that they converge on a single new set of IPsec SAs.
@@ -283,6 +286,11 @@ void PeerMachine::keep_bounds(PeerContext& ctx) {
   if (!remotes_.empty()) remote.push_back(remotes_.back().counter);
   if (const Remote* complete = newest_complete()) remote.push_back(complete->counter);
   if (heard_) remote.push_back(*heard_);
+  // What we sent on may be live over there by now, and the answer on its way.
+  std::sort(own.begin(), own.end());
+  own.erase(std::unique(own.begin(), own.end()), own.end());
+  const bool room = own.size() * (remote.size() + 1) <= ctx.params.pairs_max;
+  if (left_ && heard_ < left_ && room && ctx.params.rules.keep_left) remote.push_back(*left_);
 
   for (Pair& pair : pairs_) {
     if (contains(own, pair.id.local) && contains(remote, pair.id.remote)) continue;
