@@ -32,9 +32,9 @@ class Case:
 UML, QEMU, BOTH = ("uml",), ("qemu",), ("uml", "qemu")
 # The longest first: they set the time of the whole.
 CASES = [
-    Case("demo_kernel", BOTH, 400, f"{HERE}/demo_test.py:kernel_everywhere"),
-    Case("demo_mixed", BOTH, 400, f"{HERE}/demo_test.py:mixed"),
-    Case("data_plane", UML, 400, f"{HERE}/data_plane_test.py"),
+    Case("demo_kernel", BOTH, 600, f"{HERE}/demo_test.py:kernel_everywhere"),
+    Case("demo_mixed", BOTH, 600, f"{HERE}/demo_test.py:mixed"),
+    Case("data_plane", UML, 500, f"{HERE}/data_plane_test.py"),
     Case("restart", UML, 300, f"{HERE}/restart_test.py"),
     Case("netem", UML, 300, f"{HERE}/netem_test.py"),
     Case("xfrm", UML, 400, f"{HERE}/xfrm_backend_test.py"),
