@@ -17,8 +17,8 @@ QEMU = os.environ.get("CYGNET_KERNEL") == "qemu"
 
 class Demo(unittest.TestCase):
     devices = 4
-    rate = 10 if QEMU else 50
-    tcp_mbit = 0.05 if QEMU else 0.2
+    rate = 5 if QEMU else 50
+    tcp_mbit = 0.02 if QEMU else 0.2
 
     def run_demo(self, data_plane):
         report = os.path.join(tempfile.mkdtemp(), "demo.json")

@@ -105,7 +105,7 @@ class Mesh:
              "--api-socket", self.controller_socket, "--enable-test-verbs", *extra], ns=self.controller_ns)
         return self.controller
 
-    def await_controller(self, timeout=10):
+    def await_controller(self, timeout=60):
         self.lab.wait("the controller's API", lambda: self.ctl("GET", "/healthz") is not None, timeout,
                       every=0.02, watch=[self.controller])
 
