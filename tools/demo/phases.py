@@ -13,6 +13,12 @@ AWAY_S = 30
 PHASES = ("first_contact", "single_rekey", "double_rekey", "all_rekey", "controller_down", "agent_crash", "revoke")
 
 
+def backlog_dropped():
+    """Packets that this kernel dropped before any protocol saw them, since its processors had too many (softnet_stat)."""
+    with open("/proc/net/softnet_stat") as f:
+        return sum(int(line.split()[1], 16) for line in f)
+
+
 class Window:
     def __init__(self, name):
         self.name = name
@@ -23,6 +29,7 @@ class Window:
         self.quiet_after_ns = 0
         self.touched = set()   # device numbers whose pairs the phase may disturb
         self.drops = {}
+        self.backlog_dropped = 0
         self.kernel_errors = {}   # device: {counter: rise}
         self.extra = {}
 
@@ -44,11 +51,13 @@ class Phases:
         self.await_settled(f"all pairs settled before {name}") if self.windows else None
         window = Window(name)
         window.drops_before = self.mesh.drops()
+        window.backlog_before = backlog_dropped()
         window.kernel_errors_before = self.mesh.kernel_errors()
         return window
 
     def close(self, window, devices=None):
         window.end_ns = time.monotonic_ns()
+        window.backlog_dropped = backlog_dropped() - window.backlog_before
         after = self.mesh.drops()
         before = window.drops_before
         window.drops = {k: v - before.get(k, 0) for k, v in after.items() if v != before.get(k, 0)}
