@@ -193,7 +193,7 @@ bool PeerMachine::decide(PeerContext& ctx) {
     }
   }
   if (!ctx.params.rules.decision_needs_live) facts.live = facts.usable;
-  if (facts.live.empty() && facts.start && !choice_) {
+  if (facts.live.empty() && facts.start && !choice_ && !facts.heard_newer) {
     const bool marked = acknowledged_ && !(*acknowledged_ < *facts.start);
     facts.start_may_send = marked || !ctx.params.rules.start_waits_for_mark ||
                            (hold_until_ && ctx.now >= *hold_until_);
