@@ -18,6 +18,11 @@ using boost::asio::ip::tcp;
 
 /// Pause after an accept that failed for lack of descriptors: the kernel keeps the queue meanwhile.
 constexpr Duration kAcceptPause = std::chrono::milliseconds(100);
+/// Connections that may wait in the kernel to be accepted. In a storm whoever waits there longer
+/// than it has patience for (an agent: five seconds) has left when its turn comes, and so has
+/// everybody behind it: all work is then done for nobody. So few wait, for a second or two at a few
+/// hundred handshakes a second; the others' kernels knock again.
+constexpr int kAcceptQueue = 512;
 
 class Listening : public std::enable_shared_from_this<Listening> {
  public:
@@ -48,7 +53,7 @@ class Listening : public std::enable_shared_from_this<Listening> {
       setsockopt(acceptor_.native_handle(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     }
     if (!error) acceptor_.bind(endpoint, error);
-    if (!error) acceptor_.listen(4096, error);
+    if (!error) acceptor_.listen(kAcceptQueue, error);
     if (error) return fail(why_not(error));
     port_ = acceptor_.local_endpoint(error).port();
     return {};
