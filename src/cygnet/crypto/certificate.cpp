@@ -110,6 +110,7 @@ Result<Certificate> Certificate::from_der(ByteView der) {
     return refuse("is signed with another algorithm than ECDSA with SHA-2 or Ed25519");
   }
   impl->spki = spki_of(x509);
+  impl->spki_hash = sha256({impl->spki});
   impl->profile = profile_of_spki(impl->spki);
   if (impl->profile == nullptr || X509_get0_pubkey(x509) == nullptr) {
     return refuse("has a key that is not ECDSA P-256, ECDSA P-384 or Ed25519");
@@ -179,7 +180,7 @@ std::string Certificate::to_pem() const {
 }
 
 const Bytes& Certificate::spki() const { return impl_->spki; }
-Sha256 Certificate::spki_hash() const { return sha256({impl_->spki}); }
+Sha256 Certificate::spki_hash() const { return impl_->spki_hash; }
 Bytes Certificate::serial() const { return impl_->serial; }
 ServerTime Certificate::not_before() const { return impl_->not_before; }
 ServerTime Certificate::not_after() const { return impl_->not_after; }

@@ -42,6 +42,7 @@ struct Certificate::Impl {
   X509Ptr x509;
   Bytes der;
   Bytes spki;
+  Sha256 spki_hash;
   Bytes serial;
   ServerTime not_before;
   ServerTime not_after;

@@ -71,22 +71,10 @@ void Device::stop() {
 
 // ---- Events, as the agent's driver hands them in.
 
-// Effects are carried out in list order before the next event is handed in.
-void Device::event(Call call) {
-  if (!core_) return;
-  waiting_.push_back(std::move(call));
-  if (busy_) return;
-  busy_ = true;
-  while (!waiting_.empty()) {
-    const Call next = std::move(waiting_.front());
-    waiting_.pop_front();
-    agent::Effects effects = next(*core_, now());
-    for (agent::Effect& effect : effects) {
-      std::visit([this](auto& e) { run(e); }, effect);
-    }
+void Device::carry_out(agent::Effects effects) {
+  for (agent::Effect& effect : effects) {
+    std::visit([this](auto& e) { run(e); }, effect);
   }
-  busy_ = false;
-  arm_timer();
 }
 
 void Device::later(Duration delay, Call call) {

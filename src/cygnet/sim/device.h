@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "cygnet/agent/core/agent_core.h"
@@ -97,7 +98,25 @@ class Device {
  private:
   using Call = std::function<agent::Effects(agent::AgentCore&, agent::Now)>;
   [[nodiscard]] agent::Now now() const;
-  void event(Call call);
+  /// Effects are carried out in list order before the next event is handed in.
+  template <class F>
+  void event(F&& call) {
+    if (!core_) return;
+    if (busy_) {
+      waiting_.emplace_back(std::forward<F>(call));
+      return;
+    }
+    busy_ = true;
+    carry_out(call(*core_, now()));
+    while (!waiting_.empty()) {
+      const Call next = std::move(waiting_.front());
+      waiting_.pop_front();
+      carry_out(next(*core_, now()));
+    }
+    busy_ = false;
+    arm_timer();
+  }
+  void carry_out(agent::Effects effects);
   void later(Duration delay, Call call);  ///< dropped when the device was killed meanwhile
   void work(Call call);                   ///< after what a worker takes
   void arm_timer();
@@ -135,7 +154,7 @@ class Device {
   void run(agent::Note& e);
   void run(agent::Observed& e);
   void drop_direction(proto::PeerId peer, proto::SaPairId pair, bool inbound);
-  void install(const agent::InstallPair& e, std::uint64_t token);
+  void install(const agent::InstallPair& e);
   [[nodiscard]] Result<PairKeys> derive(const agent::InstallPair& e) const;
 
   // device_packets.cpp

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Device: the core's effects, one by one, as the agent's driver carries them out.
 #include <algorithm>
+#include <cstring>
 
 #include "cygnet/agent/core/derive.h"
 #include "cygnet/base/assert.h"
@@ -19,9 +20,13 @@ namespace {
 constexpr Duration kTableDelay = std::chrono::milliseconds(200);
 
 std::uint64_t digest_of(ByteView octets) {
-  std::uint64_t hash = 0xcbf29ce484222325 ^ octets.size();
-  for (const std::uint8_t octet : octets) hash = (hash ^ octet) * 0x100000001b3;
-  return mix64(hash);
+  std::uint64_t hash = octets.size();
+  for (std::size_t i = 0; i < octets.size(); i += sizeof hash) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, octets.data() + i, std::min(sizeof word, octets.size() - i));
+    hash = mix64(hash ^ word);
+  }
+  return hash;
 }
 
 }  // namespace
@@ -133,8 +138,6 @@ void Device::run(agent::InstallPair& e) {
   world_.tell([&](Observer& o) {
     o.on_install_asked(id_, peer, e.pair, privates_.contains(e.pair.local));
   });
-  const std::uint64_t token = next_token_++;
-  deriving_[{e.peer, e.pair}] = token;
   const Scenario& s = world_.scenario();
   Duration delay = world_.rng.between(s.work_min, s.work_max);
   if (s.derive_cost != Duration{}) {
@@ -148,23 +151,20 @@ void Device::run(agent::InstallPair& e) {
     });
     delay += std::chrono::seconds(3);
   }
-  if (delay == Duration{}) {
-    event([this, e, token](AgentCore&, Now) {
-      install(e, token);
-      return agent::Effects{};
-    });
-  } else {
-    later(delay, [this, e, token](AgentCore&, Now) {
-      install(e, token);
-      return agent::Effects{};
-    });
-  }
+  if (delay == Duration{}) return install(e);
+  const std::uint64_t token = next_token_++;
+  deriving_[{e.peer, e.pair}] = token;
+  later(delay, [this, e, token](AgentCore&, Now) {
+    const auto it = deriving_.find({e.peer, e.pair});
+    if (it != deriving_.end() && it->second == token) {  // else removed meanwhile
+      deriving_.erase(it);
+      install(e);
+    }
+    return agent::Effects{};
+  });
 }
 
-void Device::install(const agent::InstallPair& e, std::uint64_t token) {
-  const auto it = deriving_.find({e.peer, e.pair});
-  if (it == deriving_.end() || it->second != token) return;  // removed meanwhile
-  deriving_.erase(it);
+void Device::install(const agent::InstallPair& e) {
   const DeviceId peer = device_id(e.peer);
   Result<PairKeys> keys = derive(e);
   if (keys && world_.rng.chance_ppm(install_refused_ppm)) {

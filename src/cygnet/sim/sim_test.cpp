@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
+
 #include "cygnet/sim/event_queue.h"
 #include "cygnet/sim/rng.h"
 #include "cygnet/sim/runner.h"
@@ -113,6 +116,32 @@ TEST(EventQueue, RunsInOrderOfTimeAndThenOfArrival) {
   queue.run_until(start + std::chrono::seconds(3), [] { return false; });
   EXPECT_EQ(order, "abcd");
   EXPECT_EQ(queue.now(), start + std::chrono::seconds(3));
+}
+
+TEST(EventQueue, WhatLiesDaysAheadComesInOrderToo) {
+  EventQueue queue;
+  Rng rng(11);
+  std::vector<std::pair<Timestamp, int>> ran;
+  int next = 0;
+  const std::function<void()> put = [&] {
+    const std::array<Duration, 4> horizons = {std::chrono::milliseconds(1), std::chrono::seconds(3),
+                                              std::chrono::hours(1), std::chrono::hours(72)};
+    // Few different instants, so that many events share one.
+    const Duration unit = horizons[rng.below(horizons.size())] / 3;
+    const Timestamp at = queue.now() + static_cast<Duration::rep>(rng.below(4)) * unit;
+    queue.at(at, [&, at, number = next++] {
+      ran.emplace_back(at, number);
+      if (next < 5000) put();
+      if (next < 5000) put();
+    });
+  };
+  for (int i = 0; i < 20; ++i) put();
+  queue.run_until(queue.now() + std::chrono::hours(24 * 3650), [] { return false; });
+  EXPECT_EQ(queue.waiting(), 0U);
+  EXPECT_EQ(static_cast<int>(ran.size()), next);
+  EXPECT_GE(next, 5000);
+  // By time, and what was put in first first: what runs later was never due before it.
+  EXPECT_TRUE(std::is_sorted(ran.begin(), ran.end()));
 }
 
 TEST(Rng, StaysWithinItsBounds) {

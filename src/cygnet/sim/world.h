@@ -67,6 +67,12 @@ class World {
 
   // ---- Policy.
   [[nodiscard]] bool same_block(DeviceId a, DeviceId b) const;
+  /// A small number for each directed pair of one block, below pair_count().
+  [[nodiscard]] std::size_t pair_index(DeviceId from, DeviceId to) const {
+    const std::size_t block = block_size();
+    return from * block + to % block;
+  }
+  [[nodiscard]] std::size_t pair_count() const { return devices_.size() * block_size(); }
   [[nodiscard]] bool allowed(DeviceId a, DeviceId b) const;
   /// Since when policy says what it says about this pair; nullopt: always.
   [[nodiscard]] std::optional<Timestamp> policy_since(DeviceId a, DeviceId b) const;
@@ -106,6 +112,9 @@ class World {
   [[nodiscard]] std::uint32_t spi_of(const Packet& packet) const;
 
  private:
+  [[nodiscard]] std::size_t block_size() const {
+    return scenario_.block == 0 ? devices_.size() : scenario_.block;
+  }
   class Archive;
   void make_flows();
   void run_flow(std::size_t index);

@@ -4,6 +4,29 @@
 #include "cygnet/base/assert.h"
 
 namespace cygnet::agent {
+namespace {
+
+/// Erases what is of this peer and older. One entry may wait for every peer there is, so only the
+/// peer's own stretch is looked at. @return whether there was anything
+bool erase_before(std::set<AckTracker::Item>& items, proto::PeerId peer,
+                  proto::RekeyCounter counter) {
+  const auto first = items.lower_bound({peer, proto::RekeyCounter()});
+  const auto last = items.lower_bound({peer, counter});
+  if (first == last) return false;
+  items.erase(first, last);
+  return true;
+}
+
+bool erase_all(std::set<AckTracker::Item>& items, proto::PeerId peer) {
+  const auto first = items.lower_bound({peer, proto::RekeyCounter()});
+  auto last = first;
+  while (last != items.end() && last->first == peer) ++last;
+  if (first == last) return false;
+  items.erase(first, last);
+  return true;
+}
+
+}  // namespace
 
 void AckTracker::start(const std::optional<Cursor>& resumed, const std::set<Item>& items) {
   *this = AckTracker();
@@ -47,15 +70,8 @@ void AckTracker::accepted(std::uint64_t ticket, Item item) {
     break;
   }
   // An older DIM of the same peer that still waits will never be completed: this one replaced it.
-  for (Entry& entry : entries_) {
-    std::erase_if(entry.waiting,
-                  [&](const Item& i) { return i.first == item.first && i.second < item.second; });
-  }
-  if (std::erase_if(pending_, [&](const Item& i) {
-        return i.first == item.first && i.second < item.second;
-      }) != 0) {
-    changed_ = true;
-  }
+  for (Entry& entry : entries_) erase_before(entry.waiting, item.first, item.second);
+  if (erase_before(pending_, item.first, item.second)) changed_ = true;
   advance();
 }
 
@@ -72,10 +88,8 @@ void AckTracker::pending(Item item) {
 }
 
 void AckTracker::peer_gone(proto::PeerId peer) {
-  for (Entry& entry : entries_) {
-    std::erase_if(entry.waiting, [&](const Item& i) { return i.first == peer; });
-  }
-  if (std::erase_if(pending_, [&](const Item& i) { return i.first == peer; }) != 0) changed_ = true;
+  for (Entry& entry : entries_) erase_all(entry.waiting, peer);
+  if (erase_all(pending_, peer)) changed_ = true;
   advance();
 }
 

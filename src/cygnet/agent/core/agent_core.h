@@ -230,6 +230,7 @@ class AgentCore {
                                                         proto::RekeyCounter counter,
                                                         ByteView nonce) const;
   void settle_acks(const Peer& peer);
+  [[nodiscard]] const MeshSettings& settings_or_none() const;
 
   // agent_core_rekey.cpp
   void feed(const proto::rekey::Event& event, Now now);

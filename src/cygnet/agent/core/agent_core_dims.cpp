@@ -6,7 +6,6 @@
 
 #include "cygnet/agent/core/agent_core.h"
 #include "cygnet/base/assert.h"
-#include "cygnet/proto/dim/dim_codec.h"
 
 namespace cygnet::agent {
 
@@ -36,13 +35,14 @@ void AgentCore::judge(Peer& peer, Job job, Now now) {
   std::optional<proto::KeyPin> pin;
   if (const auto certificate = seams_.proofs->certificate(job.stored.certificate)) {
     revoked = is_revoked(*certificate);
-    pin = pins_.judge(peer.device, certificate->spki_hash(), settings_.value_or(MeshSettings{}));
+    pin = pins_.judge(peer.device, certificate->spki_hash(), settings_or_none());
   }
   context->is_revoked = [revoked](const crypto::Certificate&) { return revoked; };
   context->pin = [pin](const proto::DeviceName&) { return pin; };
   std::optional<std::string> holder;
-  if (const auto dim = proto::decode_dim(job.stored.dim)) {
-    holder = nonce_holder(peer.device, dim->counter, dim->nonce);
+  if (auto form = seams_.proofs->form(job.stored.dim)) {
+    holder = nonce_holder(peer.device, (*form)->dim.counter, (*form)->dim.nonce);
+    context->form = std::move(*form);
   }
   context->nonce_holder = [holder](const proto::DeviceName&, ByteView) { return holder; };
 
@@ -102,8 +102,7 @@ void AgentCore::accept(Peer& peer, const Job& job, const proto::DimCheckResult& 
     acks_.judged(job.ticket);
     return;
   }
-  const auto pinned =
-      pins_.take(peer.device, accepted.certificate.spki_hash(), settings_.value_or(MeshSettings{}));
+  const auto pinned = pins_.take(peer.device, accepted.certificate.spki_hash(), settings_or_none());
   if (pinned != Pins::Change::kNone) out_.emplace_back(StorePins{});
   if (pinned == Pins::Change::kReplaced) {
     alarm("peer-key-replaced",
@@ -130,18 +129,20 @@ void AgentCore::give_to_rekey(Peer& peer, proto::RekeyCounter counter, bool init
   prune(peer);
 }
 
+const MeshSettings& AgentCore::settings_or_none() const {
+  static const MeshSettings kNone;
+  return settings_ ? *settings_ : kNone;
+}
+
 // What the machine says of the newest DIM, whichever effect told it.
 void AgentCore::settle_acks(const Peer& peer) {
   if (peer.dims.empty()) return;
   const proto::RekeyCounter newest = peer.dims.rbegin()->first;
-  const auto status = rekey_.peer_status(peer.id);
-  if (!status || !status->present) return;
-  const auto remote =
-      std::find_if(status->remotes.begin(), status->remotes.end(),
-                   [newest](const rekey::RemoteStatus& r) { return r.counter == newest; });
-  if (remote == status->remotes.end() || remote->complete || remote->refused) {
+  if (!rekey_.present(peer.id)) return;
+  const auto remote = rekey_.remote_status(peer.id, newest);
+  if (!remote || remote->complete || remote->refused) {
     acks_.done({peer.id, newest});
-  } else if (status->pending == newest) {
+  } else if (remote->pending) {
     acks_.pending({peer.id, newest});
   }
 }
@@ -149,13 +150,10 @@ void AgentCore::settle_acks(const Peer& peer) {
 // Keeps what the machine may still combine with an own generation, and the newest always.
 void AgentCore::prune(Peer& peer) {
   if (peer.dims.size() < 2) return;
-  const auto status = rekey_.peer_status(peer.id);
   const proto::RekeyCounter newest = peer.dims.rbegin()->first;
   std::erase_if(peer.dims, [&](const auto& entry) {
     if (entry.first == newest) return false;
-    const bool needed =
-        status && std::any_of(status->remotes.begin(), status->remotes.end(),
-                              [&](const auto& r) { return r.counter == entry.first; });
+    const bool needed = rekey_.remote_status(peer.id, entry.first).has_value();
     if (!needed) nonces_.erase(entry.second.dim->dim.nonce);
     return !needed;
   });

@@ -7,6 +7,7 @@ namespace cygnet::agent {
 namespace {
 
 bool named_in_policy(const proto::DeviceName& device, const MeshSettings& settings) {
+  if (settings.rekeyed.empty()) return false;
   return settings.rekeyed.contains(std::string(proto::name_label(device))) ||
          settings.rekeyed.contains(device.value());
 }

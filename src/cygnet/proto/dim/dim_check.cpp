@@ -46,6 +46,7 @@ class Checker {
  public:
   Checker(ByteView octets, ByteView certificate_der, const DimCheckContext& context)
       : octets_(octets), certificate_der_(certificate_der), context_(context) {
+    result_.checks.reserve(kDimCheckCount);
     for (std::size_t i = 0; i < kDimCheckCount; ++i) {
       result_.checks.push_back({static_cast<DimCheck>(i), CheckOutcome::kNotRun, std::nullopt});
     }
@@ -59,6 +60,8 @@ class Checker {
   }
 
  private:
+  [[nodiscard]] const Dim& dim() const { return form_->dim; }
+
   bool record(DimCheck check, Status status) {
     CheckResult& entry = result_.checks[static_cast<std::size_t>(check)];
     if (status) {
@@ -72,10 +75,12 @@ class Checker {
   }
 
   bool form() {
-    Result<Dim> dim = decode_dim(octets_);
-    if (!dim) return record(DimCheck::kForm, fail(std::move(dim).error()));
-    dim_ = std::move(*dim);
-    digest_ = dim_digest(octets_);
+    form_ = context_.form;
+    if (!form_) {
+      Result<std::shared_ptr<const DimForm>> form = context_.proofs->form(octets_);
+      if (!form) return record(DimCheck::kForm, fail(std::move(form).error()));
+      form_ = std::move(*form);
+    }
     return record(DimCheck::kForm, {});
   }
 
@@ -83,18 +88,18 @@ class Checker {
   // one name; whether to cry alarm is known only after AUTH, so that one goes on.
   bool counter() {
     if (!context_.last_accepted) {
-      initial_contact_ = dim_.initial_contact;
+      initial_contact_ = dim().initial_contact;
       return true;
     }
-    const std::optional<KnownDim> last = context_.last_accepted(dim_.device);
-    counter_ = judge_counter(last, dim_, digest_);
+    const std::optional<KnownDim> last = context_.last_accepted(dim().device);
+    counter_ = judge_counter(last, dim(), form_->digest);
     // Latest wins in every queue, so the flagged DIM itself may never have reached us.
     initial_contact_ =
-        dim_.initial_contact || (last && dim_.counter.boot_count() > last->counter.boot_count());
+        dim().initial_contact || (last && dim().counter.boot_count() > last->counter.boot_count());
     if (counter_ == CounterVerdict::kNewer || counter_ == CounterVerdict::kSame) {
       return record(DimCheck::kCounter, {});
     }
-    counter_error_ = counter_error(counter_, dim_, *last);
+    counter_error_ = counter_error(counter_, dim(), *last);
     record(DimCheck::kCounter, fail(*counter_error_));
     if (counter_ == CounterVerdict::kStale) result_.verdict = DimVerdict::kStale;
     return counter_ == CounterVerdict::kEquivocation;
@@ -104,9 +109,10 @@ class Checker {
   //# The PAD identifies authorized peers.
   bool pad() {
     if (!context_.pad_allows) return true;
-    if (context_.pad_allows(dim_.device)) return record(DimCheck::kPad, {});
-    return record(DimCheck::kPad, fail(kErrPad, "no policy allows " + dim_.device.value() + " here",
-                                       {}, "allow the pair in the mesh policy"));
+    if (context_.pad_allows(dim().device)) return record(DimCheck::kPad, {});
+    return record(DimCheck::kPad,
+                  fail(kErrPad, "no policy allows " + dim().device.value() + " here", {},
+                       "allow the pair in the mesh policy"));
   }
 
   bool certificate_form() {
@@ -120,10 +126,10 @@ class Checker {
     CYGNET_CHECK_OK(context_.proofs->chain(*certificate_, context_.intermediates, context_.trust,
                                            context_.now));
     CYGNET_TRY(const DeviceIdentity identity, identity_of_leaf(*certificate_));
-    if (identity == DeviceIdentity{context_.mesh, dim_.device}) return {};
+    if (identity == DeviceIdentity{context_.mesh, dim().device}) return {};
     return fail(kErrCertificateIdentity,
                 "the certificate is " + identity.device.value() + "'s in mesh " +
-                    mesh_id_text(identity.mesh) + ", the DIM is " + dim_.device.value() +
+                    mesh_id_text(identity.mesh) + ", the DIM is " + dim().device.value() +
                     "'s in mesh " + mesh_id_text(context_.mesh),
                 {}, "find out who published it: a device signs for itself only");
   }
@@ -132,13 +138,13 @@ class Checker {
     if (!context_.is_revoked) return true;
     if (!context_.is_revoked(*certificate_)) return record(DimCheck::kRevocation, {});
     return record(DimCheck::kRevocation,
-                  fail(kErrRevoked, "the certificate of " + dim_.device.value() + " is revoked", {},
-                       "enrol the device anew under another name, with a new key"));
+                  fail(kErrRevoked, "the certificate of " + dim().device.value() + " is revoked",
+                       {}, "enrol the device anew under another name, with a new key"));
   }
 
   bool pin() {
     if (!context_.pin) return true;
-    const std::optional<KeyPin> pin = context_.pin(dim_.device);
+    const std::optional<KeyPin> pin = context_.pin(dim().device);
     const bool equal = pin && pin->spki_sha256 == certificate_->spki_hash();
     if (!pin || equal || pin->may_change) {
       key_is_pinned_ = equal;
@@ -146,7 +152,7 @@ class Checker {
     }
     return record(DimCheck::kPin,
                   fail(kErrPeerKeyChanged,
-                       dim_.device.value() + " signs with another key than the one first seen", {},
+                       dim().device.value() + " signs with another key than the one first seen", {},
                        "if the device was replaced on purpose, confirm it on this device or name "
                        "it under `rekeyed` in the policy"));
   }
@@ -162,27 +168,26 @@ class Checker {
   bool full_checks() {
     if (!record(DimCheck::kChain, chain()) || !revocation() || !pin() || !auth()) return false;
     if (counter_ == CounterVerdict::kEquivocation) return true;
-    return nonce() && record(DimCheck::kPublicValues, context_.proofs->public_values(dim_));
+    return nonce() && record(DimCheck::kPublicValues, context_.proofs->public_values(dim()));
   }
 
   bool auth() {
     return record(DimCheck::kAuth,
-                  context_.proofs->auth(dim_, octets_, context_.mesh, *certificate_));
+                  context_.proofs->auth(dim(), octets_, context_.mesh, *certificate_));
   }
 
   bool nonce() {
     if (!context_.nonce_holder) return true;
-    const std::optional<std::string> holder = context_.nonce_holder(dim_.device, dim_.nonce);
+    const std::optional<std::string> holder = context_.nonce_holder(dim().device, dim().nonce);
     if (!holder) return record(DimCheck::kNonce, {});
     return record(DimCheck::kNonce, fail(kErrNonceReused,
-                                         "the nonce of " + name_and_counter(dim_) +
+                                         "the nonce of " + name_and_counter(dim()) +
                                              " is already held from " + *holder,
                                          {}, "roll the device over: it has to draw a new nonce"));
   }
 
   void finish() {
-    result_.dim = context_.proofs->keep(
-        AcceptedDim{dim_, Bytes(octets_.begin(), octets_.end()), digest_, *certificate_});
+    result_.dim = context_.proofs->keep(*form_, octets_, *certificate_);
     if (counter_ == CounterVerdict::kEquivocation) {
       result_.verdict = DimVerdict::kEquivocation;
       result_.error = counter_error_;
@@ -193,7 +198,7 @@ class Checker {
     result_.treat_as_initial_contact = initial_contact_ && !same;
     result_.pin_key = context_.pin && !key_is_pinned_;
     if (context_.local == nullptr) return;
-    Result<Agreement> agreement = negotiate(*context_.local, dim_, context_.ppk_mandatory);
+    Result<Agreement> agreement = negotiate(*context_.local, dim(), context_.ppk_mandatory);
     if (agreement) {
       record(DimCheck::kNegotiation, {});
       result_.agreement = std::move(*agreement);
@@ -208,8 +213,7 @@ class Checker {
   ByteView certificate_der_;
   const DimCheckContext& context_;
   DimCheckResult result_;
-  Dim dim_;
-  crypto::Sha256 digest_{};
+  std::shared_ptr<const DimForm> form_;  ///< set from the first check on
   CounterVerdict counter_ = CounterVerdict::kNewer;
   std::optional<Error> counter_error_;
   std::optional<crypto::Certificate> certificate_;
@@ -218,6 +222,11 @@ class Checker {
 };
 
 }  // namespace
+
+Result<std::shared_ptr<const DimForm>> DimProofs::form(ByteView octets) const {
+  CYGNET_TRY(Dim dim, decode_dim(octets));
+  return std::make_shared<const DimForm>(DimForm{std::move(dim), dim_digest(octets)});
+}
 
 Result<crypto::Certificate> DimProofs::certificate(ByteView der) const {
   return crypto::Certificate::from_der(der);
@@ -244,8 +253,10 @@ Status DimProofs::public_values(const Dim& dim) const {
   return {};
 }
 
-std::shared_ptr<const AcceptedDim> DimProofs::keep(AcceptedDim dim) const {
-  return std::make_shared<const AcceptedDim>(std::move(dim));
+std::shared_ptr<const AcceptedDim> DimProofs::keep(const DimForm& form, ByteView octets,
+                                                   const crypto::Certificate& certificate) const {
+  return std::make_shared<const AcceptedDim>(
+      AcceptedDim{form.dim, Bytes(octets.begin(), octets.end()), form.digest, certificate});
 }
 
 const DimProofs& real_proofs() {

@@ -64,6 +64,12 @@ struct KnownDim {
 /// SHA-256 of the octets before AUTH. Precondition: decode_dim(octets) succeeded.
 [[nodiscard]] crypto::Sha256 dim_digest(ByteView octets);
 
+/// What decode_dim and dim_digest make of a DIM's octets.
+struct DimForm {
+  Dim dim;
+  crypto::Sha256 digest{};
+};
+
 /// A DIM that passed, with everything its owner has to keep and relay.
 struct AcceptedDim {
   Dim dim;
@@ -83,12 +89,14 @@ enum class CounterVerdict : std::uint8_t {
 [[nodiscard]] CounterVerdict judge_counter(const std::optional<KnownDim>& last, const Dim& dim,
                                            const crypto::Sha256& digest);
 
-/// The parts of the checks that cost public-key arithmetic. They are functions of octets alone, so
-/// a simulator that lets one DIM reach a thousand receivers may remember their answers; everybody
-/// else uses real_proofs().
+/// The parts of the checks that cost time. They are functions of octets alone, so a simulator that
+/// lets one DIM reach a thousand receivers may remember their answers; everybody else uses
+/// real_proofs().
 class DimProofs {
  public:
   virtual ~DimProofs() = default;
+  /// @retval of decode_dim
+  [[nodiscard]] virtual Result<std::shared_ptr<const DimForm>> form(ByteView octets) const;
   [[nodiscard]] virtual Result<crypto::Certificate> certificate(ByteView der) const;
   [[nodiscard]] virtual Status chain(const crypto::Certificate& leaf,
                                      const std::vector<crypto::Certificate>& intermediates,
@@ -98,7 +106,8 @@ class DimProofs {
                                     const crypto::Certificate& certificate) const;
   [[nodiscard]] virtual Status public_values(const Dim& dim) const;
   /// One value for all who accept the same DIM, or a new one.
-  [[nodiscard]] virtual std::shared_ptr<const AcceptedDim> keep(AcceptedDim dim) const;
+  [[nodiscard]] virtual std::shared_ptr<const AcceptedDim> keep(
+      const DimForm& form, ByteView octets, const crypto::Certificate& certificate) const;
 };
 [[nodiscard]] const DimProofs& real_proofs();
 
@@ -122,7 +131,8 @@ struct DimCheckContext {
   /// Who else holds this nonce: another device, we ourselves, or an earlier generation of the same
   /// device. nullopt when nobody does.
   std::function<std::optional<std::string>(const DeviceName&, ByteView)> nonce_holder;
-  const Dim* local = nullptr;  ///< own DIM to negotiate with
+  std::shared_ptr<const DimForm> form;  ///< of these very octets, when the caller has it already
+  const Dim* local = nullptr;           ///< own DIM to negotiate with
   bool ppk_mandatory = false;
   const DimProofs* proofs = &real_proofs();  ///< never null
 };

@@ -545,6 +545,18 @@ WhyNot PeerMachine::why_not(const PeerContext& ctx) const {
   return WhyNot::kPeerNotSeen;
 }
 
+RemoteStatus PeerMachine::status_of(const Remote& remote) {
+  return {remote.counter, remote.complete, remote.told == DimOutcome::kRefused,
+          remote.told == DimOutcome::kPending, remote.accepted_at};
+}
+
+std::optional<RemoteStatus> PeerMachine::remote_status(RekeyCounter counter) const {
+  for (const Remote& remote : remotes_) {
+    if (remote.counter == counter) return status_of(remote);
+  }
+  return std::nullopt;
+}
+
 PeerStatus PeerMachine::status(const PeerContext& ctx) const {
   PeerStatus status;
   status.peer = id_;
@@ -553,9 +565,7 @@ PeerStatus PeerMachine::status(const PeerContext& ctx) const {
     status.pairs.push_back(PairStatus{pair.id, pair.state, pair.outbound, pair.heard});
   }
   for (const Remote& remote : remotes_) {
-    const bool refused = remote.told == DimOutcome::kRefused;
-    status.remotes.push_back(
-        RemoteStatus{remote.counter, remote.complete, refused, remote.accepted_at});
+    status.remotes.push_back(status_of(remote));
     if (remote.complete) status.newest_complete = remote.counter;
     if (remote.told == DimOutcome::kPending) status.pending = remote.counter;
   }

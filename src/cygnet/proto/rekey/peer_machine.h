@@ -65,6 +65,7 @@ class PeerMachine {
   [[nodiscard]] bool nothing_live() const { return live_.empty(); }
   [[nodiscard]] std::optional<RekeyCounter> newest_complete_counter() const;
   [[nodiscard]] PeerStatus status(const PeerContext& ctx) const;
+  [[nodiscard]] std::optional<RemoteStatus> remote_status(RekeyCounter counter) const;
   /// SA pairs of which something exists, draining included.
   [[nodiscard]] std::uint32_t sa_pairs() const;
   /// … of this own generation: all that exist, or those that are being installed.
@@ -93,6 +94,7 @@ class PeerMachine {
   [[nodiscard]] Pair* find(SaPairId id);
   [[nodiscard]] const Pair* find(SaPairId id) const;
   [[nodiscard]] Remote* find_remote(RekeyCounter counter);
+  [[nodiscard]] static RemoteStatus status_of(const Remote& remote);
   [[nodiscard]] const Remote* newest_complete() const;
   [[nodiscard]] std::optional<RekeyCounter> newest_live() const;
   [[nodiscard]] bool is_held(const PeerContext& ctx, const OwnGeneration& own) const;

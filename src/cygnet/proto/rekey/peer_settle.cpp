@@ -4,6 +4,7 @@
 /// to transmit on, what retires, what the bounds leave; and what it does when time passes.
 
 #include <algorithm>
+#include <array>
 
 #include "cygnet/proto/rekey/outbound_decision.h"
 #include "cygnet/proto/rekey/peer_machine.h"
@@ -25,10 +26,25 @@ const OwnGeneration* newest_accepted(const std::vector<OwnGeneration>& own) {
   return newest;
 }
 
-template <class T>
-bool contains(const std::vector<T>& values, const T& value) {
+template <class List>
+bool contains(const List& values, RekeyCounter value) {
   return std::find(values.begin(), values.end(), value) != values.end();
 }
+
+/// A handful of generations: this is asked at every event, and the heap costs more than the answer.
+class Few {
+ public:
+  void add(RekeyCounter counter) {
+    if (std::find(begin(), end(), counter) == end()) values_[size_++] = counter;
+  }
+  [[nodiscard]] std::size_t size() const { return size_; }
+  [[nodiscard]] const RekeyCounter* begin() const { return values_.data(); }
+  [[nodiscard]] const RekeyCounter* end() const { return values_.data() + size_; }
+
+ private:
+  std::array<RekeyCounter, 4> values_;
+  std::size_t size_ = 0;
+};
 
 }  // namespace
 
@@ -276,21 +292,19 @@ bool PeerMachine::retire(PeerContext& ctx) {
 //# four rules ensure that they converge on a single new set of IPsec SAs.
 void PeerMachine::keep_bounds(PeerContext& ctx) {
   if (!ctx.params.rules.bound_pairs) return;
-  std::vector<RekeyCounter> own;
+  Few own;
   for (auto it = ctx.own.rbegin(); it != ctx.own.rend() && own.size() < 2; ++it) {
-    if (it->phase != GenerationPhase::kDrawing) own.push_back(it->counter);
+    if (it->phase != GenerationPhase::kDrawing) own.add(it->counter);
   }
-  if (const auto live = newest_live()) own.push_back(*live);
-  if (acknowledged_) own.push_back(*acknowledged_);
-  std::vector<RekeyCounter> remote;
-  if (!remotes_.empty()) remote.push_back(remotes_.back().counter);
-  if (const Remote* complete = newest_complete()) remote.push_back(complete->counter);
-  if (heard_) remote.push_back(*heard_);
+  if (const auto live = newest_live()) own.add(*live);
+  if (acknowledged_) own.add(*acknowledged_);
+  Few remote;
+  if (!remotes_.empty()) remote.add(remotes_.back().counter);
+  if (const Remote* complete = newest_complete()) remote.add(complete->counter);
+  if (heard_) remote.add(*heard_);
   // What we sent on may be live over there by now, and the answer on its way.
-  std::sort(own.begin(), own.end());
-  own.erase(std::unique(own.begin(), own.end()), own.end());
   const bool room = own.size() * (remote.size() + 1) <= ctx.params.pairs_max;
-  if (left_ && heard_ < left_ && room && ctx.params.rules.keep_left) remote.push_back(*left_);
+  if (left_ && heard_ < left_ && room && ctx.params.rules.keep_left) remote.add(*left_);
 
   for (Pair& pair : pairs_) {
     if (contains(own, pair.id.local) && contains(remote, pair.id.remote)) continue;

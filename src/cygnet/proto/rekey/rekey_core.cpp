@@ -77,20 +77,21 @@ std::optional<Timestamp> RekeyCore::next_deadline() const {
 
 void RekeyCore::reschedule(const PeerContext& ctx, PeerId id, const PeerMachine& peer) {
   const auto at = peer.next_deadline(ctx);
+  note_high_water(peer);
   const auto old = deadline_of_.find(id);
-  if (old != deadline_of_.end()) {
-    if (at && old->second == *at) {
-      note_high_water(peer);
-      return;
-    }
-    deadlines_.erase({old->second, id});
-    deadline_of_.erase(old);
-  }
-  if (at) {
+  if (old == deadline_of_.end()) {
+    if (!at) return;
     deadlines_.emplace(*at, id);
     deadline_of_.emplace(id, *at);
+  } else if (!at) {
+    deadlines_.erase({old->second, id});
+    deadline_of_.erase(old);
+  } else if (old->second != *at) {  // the usual case: it moves
+    auto node = deadlines_.extract({old->second, id});
+    node.value().first = *at;
+    deadlines_.insert(std::move(node));
+    old->second = *at;
   }
-  note_high_water(peer);
 }
 
 void RekeyCore::note_high_water(const PeerMachine& peer) {
@@ -102,7 +103,7 @@ void RekeyCore::note_high_water(const PeerMachine& peer) {
 //# described in this rekey are performed independently for each peer.
 //
 // Whatever concerns a peer goes to the one machine of that peer, which knows of no other.
-PeerMachine* RekeyCore::present(PeerId id) {
+PeerMachine* RekeyCore::find_present(PeerId id) {
   const auto it = peers_.find(id);
   if (it == peers_.end() || !it->second.present()) return nullptr;
   touched_ = id;
@@ -346,7 +347,7 @@ std::optional<Rejected> RekeyCore::on(const DeliveryMark& event, PeerContext& ct
                       (!params_.rules.third_after_all && !event.acknowledged.empty());
   if (enough && !own->delivered_at) own->delivered_at = ctx.now;
   for (const PeerId id : event.acknowledged) {
-    PeerMachine* peer = present(id);
+    PeerMachine* peer = find_present(id);
     if (peer == nullptr) continue;
     peer->acknowledged(ctx, event.counter);
     reschedule(ctx, id, *peer);
@@ -365,29 +366,29 @@ std::optional<Rejected> RekeyCore::on(const PeerAdded& event, PeerContext& ctx) 
 }
 
 std::optional<Rejected> RekeyCore::on(const PeerRemoved& event, PeerContext& ctx) {
-  PeerMachine* peer = present(event.peer);
+  PeerMachine* peer = find_present(event.peer);
   return peer == nullptr ? std::optional(Rejected::kUnknownPeer) : peer->remove(ctx);
 }
 
 std::optional<Rejected> RekeyCore::on(const PeerDim& event, PeerContext& ctx) {
-  PeerMachine* peer = present(event.peer);
+  PeerMachine* peer = find_present(event.peer);
   return peer == nullptr ? std::optional(Rejected::kUnknownPeer) : peer->take_dim(ctx, event);
 }
 
 std::optional<Rejected> RekeyCore::on(const SaPairInstalled& event, PeerContext& ctx) {
-  PeerMachine* peer = present(event.peer);
+  PeerMachine* peer = find_present(event.peer);
   return peer == nullptr ? std::optional(Rejected::kUnknownPeer)
                          : peer->pair_installed(ctx, event.pair);
 }
 
 std::optional<Rejected> RekeyCore::on(const SaPairFailed& event, PeerContext& ctx) {
-  PeerMachine* peer = present(event.peer);
+  PeerMachine* peer = find_present(event.peer);
   return peer == nullptr ? std::optional(Rejected::kUnknownPeer)
                          : peer->pair_failed(ctx, event.pair, event.why);
 }
 
 std::optional<Rejected> RekeyCore::on(const SaPairLost& event, PeerContext& ctx) {
-  PeerMachine* peer = present(event.peer);
+  PeerMachine* peer = find_present(event.peer);
   return peer == nullptr ? std::optional(Rejected::kUnknownPeer) : peer->pair_lost(ctx, event.pair);
 }
 
@@ -399,31 +400,31 @@ std::optional<Rejected> RekeyCore::on(const CountersUnknown&, PeerContext& ctx) 
 }
 
 std::optional<Rejected> RekeyCore::on(const InboundEvidence& event, PeerContext& ctx) {
-  PeerMachine* peer = present(event.peer);
+  PeerMachine* peer = find_present(event.peer);
   return peer == nullptr ? std::optional(Rejected::kUnknownPeer)
                          : peer->evidence(ctx, event.pair, event.kind);
 }
 
 std::optional<Rejected> RekeyCore::on(const ProbeRequested& event, PeerContext& ctx) {
-  PeerMachine* peer = present(event.peer);
+  PeerMachine* peer = find_present(event.peer);
   return peer == nullptr ? std::optional(Rejected::kUnknownPeer)
                          : peer->probe_requested(ctx, event.pair);
 }
 
 std::optional<Rejected> RekeyCore::on(const UserTraffic& event, PeerContext& ctx) {
-  PeerMachine* peer = present(event.peer);
+  PeerMachine* peer = find_present(event.peer);
   return peer == nullptr ? std::optional(Rejected::kUnknownPeer) : peer->user_traffic(ctx);
 }
 
 std::optional<Rejected> RekeyCore::on(const PacketWaiting& event, PeerContext& ctx) {
-  PeerMachine* peer = present(event.peer);
+  PeerMachine* peer = find_present(event.peer);
   return peer == nullptr ? std::optional(Rejected::kUnknownPeer) : peer->user_traffic(ctx);
 }
 
 //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4
 //# Common reasons to perform a rekey include a local time or volume based policy
 std::optional<Rejected> RekeyCore::on(const SoftLimit& event, PeerContext&) {
-  if (present(event.peer) == nullptr) return Rejected::kUnknownPeer;
+  if (find_present(event.peer) == nullptr) return Rejected::kUnknownPeer;
   // Of an older generation: a newer one is there or under way already.
   const OwnGeneration* own = device_.newest();
   if (own == nullptr || own->counter != event.pair.local) return Rejected::kUnknownGeneration;
@@ -432,7 +433,7 @@ std::optional<Rejected> RekeyCore::on(const SoftLimit& event, PeerContext&) {
 }
 
 std::optional<Rejected> RekeyCore::on(const MissingNewest& event, PeerContext& ctx) {
-  PeerMachine* peer = present(event.peer);
+  PeerMachine* peer = find_present(event.peer);
   return peer == nullptr ? std::optional(Rejected::kUnknownPeer) : peer->missing_newest(ctx);
 }
 
@@ -585,6 +586,16 @@ void RekeyCore::settle_device(PeerContext& ctx) {
 // ---- queries ---------------------------------------------------------------
 
 DeviceStatus RekeyCore::device_status() const { return device_.status(); }
+
+bool RekeyCore::present(PeerId peer) const {
+  const auto it = peers_.find(peer);
+  return it != peers_.end() && it->second.present();
+}
+
+std::optional<RemoteStatus> RekeyCore::remote_status(PeerId peer, RekeyCounter remote) const {
+  const auto it = peers_.find(peer);
+  return it == peers_.end() ? std::nullopt : it->second.remote_status(remote);
+}
 
 bool RekeyCore::nothing_live(PeerId peer) const {
   const auto it = peers_.find(peer);

@@ -77,6 +77,10 @@ class RekeyCore {
   [[nodiscard]] std::optional<RekeyCounter> newest_complete(PeerId peer) const;
   /// nullopt: never heard of this peer.
   [[nodiscard]] std::optional<PeerStatus> peer_status(PeerId peer) const;
+  /// One remote generation alone, for what is asked at every event; nullopt: not held.
+  [[nodiscard]] std::optional<RemoteStatus> remote_status(PeerId peer, RekeyCounter remote) const;
+  /// Whether policy allows it.
+  [[nodiscard]] bool present(PeerId peer) const;
   /// Whether nothing is live towards this peer (Start is in force), or it is no peer at all.
   [[nodiscard]] bool nothing_live(PeerId peer) const;
   /// Present peers, ascending.
@@ -118,7 +122,7 @@ class RekeyCore {
   std::optional<Rejected> on(const MissingNewest& event, PeerContext& ctx);
   std::optional<Rejected> on(const TimePassed& event, PeerContext& ctx);
 
-  [[nodiscard]] PeerMachine* present(PeerId peer);
+  [[nodiscard]] PeerMachine* find_present(PeerId peer);
   void start_generation(PeerContext& ctx);
   void give_up_newest(PeerContext& ctx);
   void redraw(PeerContext& ctx);

@@ -58,6 +58,7 @@ struct RemoteStatus {
   RekeyCounter counter;
   bool complete = false;  ///< Take-over: counts as received
   bool refused = false;   ///< no proposal in common
+  bool pending = false;   ///< an install failed
   Timestamp accepted_at;
 };
 

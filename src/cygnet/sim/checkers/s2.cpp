@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // S2: both ends of an SA hold equal keys; no (key, IV) pair is ever used twice, across idle-out,
 // removal, re-adding, flush and rollback.
-#include <deque>
-#include <map>
-#include <set>
+#include <algorithm>
+#include <vector>
 
 #include "cygnet/sim/checkers/checker.h"
 #include "cygnet/sim/checkers/losses.h"
@@ -14,7 +13,7 @@ namespace {
 
 class S2 final : public Checker {
  public:
-  explicit S2(World& world) : Checker(world, "S2") {}
+  explicit S2(World& world) : Checker(world, "S2"), pairs_(world.pair_count()) {}
 
   void on_drawn(DeviceId device, proto::RekeyCounter counter) override {
     losses_.drawn(device, counter, world_.queue.now());
@@ -26,13 +25,15 @@ class S2 final : public Checker {
     losses_.lost(device, world_.queue.now());
     if (loss == StateLoss::kFlush) return;
     // Private values are gone with the memory: nothing of it can be derived again.
-    std::erase_if(keys_, [device](const auto& entry) { return entry.first.first == device; });
+    for (DeviceId peer = 0; peer < world_.device_count(); ++peer) {
+      if (world_.same_block(device, peer)) pairs_[world_.pair_index(device, peer)].made.clear();
+    }
   }
   void on_installed(DeviceId device, DeviceId peer, proto::SaPairId pair,
                     const PairKeys& keys) override {
     ++looked_;
-    auto& list = keys_[{device, peer}];
-    for (const auto& [id, key] : list) {
+    Ends& ends = pairs_[world_.pair_index(device, peer)];
+    for (const auto& [id, key] : ends.made) {
       if (id == pair) {
         return broken("makes a pair again that was there before: " + text_of(device, peer, pair),
                       {device, peer});
@@ -43,12 +44,14 @@ class S2 final : public Checker {
                       {device, peer});
       }
     }
-    list.emplace_back(pair, keys.out);
-    if (list.size() > (world_.scenario().sample_state ? 24U : 4U)) list.pop_front();
-    sent_.erase({{device, peer}, pair});
+    ends.made.emplace_back(pair, keys.out);
+    if (ends.made.size() > (world_.scenario().sample_state ? 24U : 4U)) {
+      ends.made.erase(ends.made.begin());
+    }
+    forget(ends.sent, pair);
   }
   void on_sent(const Packet& packet) override {
-    std::uint64_t& last = sent_[{{packet.from, packet.to}, packet.pair}];
+    std::uint64_t& last = of(pairs_[world_.pair_index(packet.from, packet.to)].sent, packet.pair);
     if (packet.sequence <= last) {
       broken("sequence number " + std::to_string(packet.sequence) + " goes out again on " +
                  text_of(packet.from, packet.to, packet.pair),
@@ -57,8 +60,10 @@ class S2 final : public Checker {
     last = packet.sequence;
   }
   void on_removed(DeviceId device, DeviceId peer, proto::SaPairId pair, bool inbound) override {
-    if (!inbound) sent_.erase({{device, peer}, pair});
-    if (inbound) opened_.erase({{peer, device}, {pair.remote, pair.local}});
+    if (!inbound) forget(pairs_[world_.pair_index(device, peer)].sent, pair);
+    if (inbound) {
+      forget(pairs_[world_.pair_index(peer, device)].opened, {pair.remote, pair.local});
+    }
   }
   void on_bad_icv(const Packet& packet) override {
     if (packet.spoofed || packet.incarnation != world_.device(packet.from).incarnation()) return;
@@ -75,21 +80,44 @@ class S2 final : public Checker {
           {packet.from, packet.to});
     }
     if (!world_.scenario().sample_state) return;
-    auto& seen = opened_[{{packet.from, packet.to}, packet.pair}];
-    if (!seen.insert(packet.sequence).second) {
-      broken("sequence number " + std::to_string(packet.sequence) + " was opened twice on " +
-                 text_of(packet.from, packet.to, packet.pair),
-             {packet.from, packet.to});
+    std::vector<std::uint64_t>& seen =
+        of(pairs_[world_.pair_index(packet.from, packet.to)].opened, packet.pair);
+    // They come nearly in order.
+    auto place = seen.end();
+    while (place != seen.begin() && *(place - 1) > packet.sequence) --place;
+    if (place != seen.begin() && *(place - 1) == packet.sequence) {
+      return broken("sequence number " + std::to_string(packet.sequence) + " was opened twice on " +
+                        text_of(packet.from, packet.to, packet.pair),
+                    {packet.from, packet.to});
     }
-    if (seen.size() > 4096) seen.erase(seen.begin());
+    seen.insert(place, packet.sequence);
+    if (seen.size() == 2 * kSeenKept) seen.erase(seen.begin(), seen.begin() + kSeenKept);
   }
 
  private:
-  using Ends = std::pair<DeviceId, DeviceId>;
+  static constexpr std::ptrdiff_t kSeenKept = 4096;
+  template <class T>
+  using ByPair = std::vector<std::pair<proto::SaPairId, T>>;  // a handful, in no order
+  /// From one device to another.
+  struct Ends {
+    ByPair<std::uint64_t> made;  ///< outbound keys, oldest first
+    ByPair<std::uint64_t> sent;  ///< last sequence number, while the outbound SA is there
+    ByPair<std::vector<std::uint64_t>> opened;  ///< sequence numbers, while the inbound SA is
+  };
+  template <class T>
+  static T& of(ByPair<T>& list, proto::SaPairId pair) {
+    for (auto& [id, value] : list) {
+      if (id == pair) return value;
+    }
+    return list.emplace_back(pair, T{}).second;
+  }
+  template <class T>
+  static void forget(ByPair<T>& list, proto::SaPairId pair) {
+    std::erase_if(list, [&](const auto& entry) { return entry.first == pair; });
+  }
+
   Losses losses_;
-  std::map<Ends, std::deque<std::pair<proto::SaPairId, std::uint64_t>>> keys_;
-  std::map<std::pair<Ends, proto::SaPairId>, std::uint64_t> sent_;
-  std::map<std::pair<Ends, proto::SaPairId>, std::set<std::uint64_t>> opened_;
+  std::vector<Ends> pairs_;  ///< by World::pair_index
 };
 
 }  // namespace

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // S5: a stale, replayed, forged, equivocating or unauthorised DIM changes nothing. The checker
 // knows who signed what, and what policy says.
-#include <map>
-#include <set>
+#include <algorithm>
+#include <vector>
 
 #include "cygnet/sim/checkers/checker.h"
 #include "cygnet/sim/faults.h"
@@ -15,10 +15,11 @@ constexpr Duration kPolicyArrives = std::chrono::minutes(1);
 
 class S5 final : public Checker {
  public:
-  explicit S5(World& world) : Checker(world, "S5") {}
+  explicit S5(World& world)
+      : Checker(world, "S5"), signed_(world.device_count()), highest_(world.pair_count()) {}
 
-  void on_signed(DeviceId device, proto::RekeyCounter, const Bytes& octets) override {
-    signed_[device].insert(octets);
+  void on_signed(DeviceId device, proto::RekeyCounter counter, const Bytes& octets) override {
+    signed_[device].emplace_back(counter, octets);
   }
   void on_judged(DeviceId device, DeviceId peer, const proto::DimCheckResult& result,
                  const Bytes& octets, bool changed) override {
@@ -30,11 +31,15 @@ class S5 final : public Checker {
       return;
     }
     const proto::RekeyCounter counter = result.dim->dim.counter;
-    if (!signed_[peer].contains(octets)) {
+    const auto& list = signed_[peer];
+    const bool honest = std::any_of(list.rbegin(), list.rend(), [&](const auto& entry) {
+      return entry.first == counter && entry.second == octets;
+    });
+    if (!honest) {
       return broken("accepted what its owner never signed: " + text_of(peer, counter),
                     {device, peer});
     }
-    proto::RekeyCounter& highest = highest_[{device, peer}];
+    proto::RekeyCounter& highest = highest_[world_.pair_index(device, peer)];
     if (counter < highest) {
       return broken(
           "accepted DIM " + text_of(peer, counter) + " after " + proto::to_string(highest),
@@ -46,7 +51,9 @@ class S5 final : public Checker {
     // Without its disk a device knows nobody's counters any more; what was not yet on disk is gone
     // with the memory too.
     if (loss == StateLoss::kFlush) return;
-    std::erase_if(highest_, [device](const auto& entry) { return entry.first.first == device; });
+    for (DeviceId peer = 0; peer < world_.device_count(); ++peer) {
+      if (world_.same_block(device, peer)) highest_[world_.pair_index(device, peer)] = {};
+    }
   }
   void on_opened(const Packet& packet) override {
     if (packet.kind != PacketKind::kUser || packet.copy) return;
@@ -68,8 +75,8 @@ class S5 final : public Checker {
   }
 
  private:
-  std::map<DeviceId, std::set<Bytes>> signed_;
-  std::map<std::pair<DeviceId, DeviceId>, proto::RekeyCounter> highest_;
+  std::vector<std::vector<std::pair<proto::RekeyCounter, Bytes>>> signed_;  ///< by device
+  std::vector<proto::RekeyCounter> highest_;  ///< accepted, by World::pair_index
 };
 
 }  // namespace
