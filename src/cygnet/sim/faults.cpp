@@ -17,6 +17,7 @@ using std::chrono::seconds;
 
 constexpr std::size_t kOverheardMax = 512;
 constexpr std::uint32_t kAll = 1'000'000;
+constexpr std::uint32_t kManyDevices = 16;
 
 }  // namespace
 
@@ -90,6 +91,7 @@ void FaultPlan::mark(Fault fault, DeviceId a, DeviceId b, Duration length) {
   ++done_[static_cast<std::size_t>(fault)];
   world_.note(Note::kFault, a, b, {}, static_cast<std::uint64_t>(fault));
   world_.tell([&](Observer& o) { o.on_fault(fault, a, b); });
+  if (length == Duration{}) return;  // over at once, or nothing that anybody may notice
   const Timestamp until = world_.queue.now() + length;
   last_[a] = std::max(last_[a], until);
   last_[b] = std::max(last_[b], until);
@@ -114,13 +116,19 @@ void FaultPlan::stop_controller(Fault fault, Duration away) {
 }
 
 bool FaultPlan::restart(Fault fault, DeviceId id) {
-  Device& device = world_.device(id);
-  if (!device.running()) return false;
-  const auto old = old_disks_.find(id);
+  if (!world_.device(id).running()) return false;
+  auto old = old_disks_.find(id);
   if (fault == Fault::kRestoredDisk && old == old_disks_.end()) {
-    old_disks_[id] = device.disk;  // for the next time
-    return false;
+    old_disks_[id] = world_.device(id).disk;  // for the next time
+    // In a small world the same device is soon drawn again; in a large one it is whoever has an
+    // old copy.
+    if (world_.device_count() < kManyDevices || old_disks_.size() == 1) return false;
+    auto nth = world_.rng.below(old_disks_.size() - 1);
+    for (old = old_disks_.begin(); old->first == id || nth-- != 0;) ++old;
+    id = old->first;
+    if (!world_.device(id).running()) return false;
   }
+  Device& device = world_.device(id);
   const Duration away = world_.rng.between(milliseconds(50), seconds(40));
   mark(fault, id, id, away);
   const bool disk = fault != Fault::kCrash;
@@ -139,15 +147,23 @@ bool FaultPlan::restart(Fault fault, DeviceId id) {
 // A controller (or somebody in its place) tells `victim` a DIM of `peer` that must change nothing.
 bool FaultPlan::dims(Fault fault, DeviceId victim, DeviceId peer) {
   Device& device = world_.device(victim);
-  auto stored = world_.controller().stored(peer);
+  std::optional<agent::StoredDim> stored = world_.controller().stored(peer);
   if (!stored || !device.running() || device.link() != Device::Link::kUp) return false;
   if (!device.core().find(name_of(peer))) return false;
   agent::StoredDim dim = *stored;
   if (fault == Fault::kStaleRedelivery || fault == Fault::kReplayedDim) {
-    const auto old = old_dims_.find(peer);
+    auto old = old_dims_.find(peer);
     if (old == old_dims_.end()) {
       old_dims_[peer] = dim;
-      return false;
+      if (world_.device_count() < kManyDevices) return false;  // soon drawn again
+      old = std::find_if(old_dims_.begin(), old_dims_.end(), [&](const auto& entry) {
+        return entry.first != peer && world_.same_block(victim, entry.first) &&
+               device.core().find(name_of(entry.first));
+      });
+      if (old == old_dims_.end()) return false;
+      peer = old->first;
+      stored = world_.controller().stored(peer);
+      if (!stored) return false;
     }
     dim = old->second;
     if (world_.rng.below(3) == 0) old->second = *stored;
