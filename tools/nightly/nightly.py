@@ -19,7 +19,7 @@ import sys
 import time
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
-SCENARIOS = ["calm", "network", "controller", "device", "policy", "liar", "crypto", "mixed"]
+SCENARIOS = ["calm", "network", "controller", "device", "policy", "liar", "crypto", "mixed", "fifty"]
 LINES_KEPT = 24
 LINE_MAX = 200
 # What a step may depend on: a result on a tree with changes there says so.
