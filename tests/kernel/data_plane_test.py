@@ -6,7 +6,6 @@ import subprocess
 from support import LabError, MeshTest
 from traffic import TrafficTest
 
-ERRORS = re.compile(r"^(Xfrm\w+)\s+(\d+)$", re.MULTILINE)
 # A peer's dummies are dropped by design and counted as this one.
 EXPLAINED = {"XfrmInStateProtoError"}
 
@@ -29,8 +28,8 @@ class KernelMesh(MeshTest):
         return [d for d, kernel in zip(self.mesh.devices, self.kernel) if kernel]
 
     def errors(self, device):
-        text = self.lab.run(["ip", "netns", "exec", device.ns, "cat", "/proc/net/xfrm_stat"]).stdout
-        return {name: int(count) for name, count in ERRORS.findall(text) if int(count) and name not in EXPLAINED}
+        counters = self.mesh.kernel_errors()[device.name]
+        return {name: count for name, count in counters.items() if count and name not in EXPLAINED}
 
     def spis(self, device):
         return set(re.findall(r"spi (0x[0-9a-f]+)", self.lab.ip(device.ns, "xfrm", "state").stdout)) - {"0x00000000"}

@@ -2,10 +2,10 @@
 """An agent that is killed or stopped, and started again, while its SAs in the kernel go on: nobody notices."""
 import array
 import fcntl
+import json
 import os
 import signal
 import socket
-import time
 
 from traffic import TrafficTest
 
@@ -69,13 +69,19 @@ class Restart(TrafficTest):
     def launch(self, device):
         return self.manager.start(self.mesh, device) if device is self.mesh.devices[0] else super().launch(device)
 
+    def came_in(self, device):
+        """Packets that have come to its outer link, whoever is there to take them."""
+        link = json.loads(self.lab.ip(device.ns, "-j", "-s", "link", "show", "up0").stdout)[0]
+        return link["stats64"]["rx"]["packets"]
+
     def phase(self, name, end):
-        """Ends d1's agent by `end`, starts it again two seconds later, and waits until all is new."""
+        """Ends d1's agent by `end`, starts it again when two seconds of traffic came to nobody, and waits until all is new."""
         d1 = self.mesh.devices[0]
         window = self.phases.open(name)
         before = self.mesh.agent_status(d1)["generation"]["counter"]
         end(d1.agent)
-        time.sleep(2)   # traffic goes on meanwhile: this is what is measured
+        enough = self.came_in(d1) + 2 * self.rate
+        self.lab.wait("traffic towards a device without its agent", lambda: self.came_in(d1) >= enough, 30)
         self.manager.start(self.mesh, d1)
         self.phases.await_settled("new generations everywhere")
         window.extra["counters"] = [before, self.mesh.agent_status(d1)["generation"]["counter"]]

@@ -9,32 +9,23 @@
 namespace cygnet::load {
 namespace {
 
-Totals since(const Totals& now, const Totals& before) {
-  Totals d;
-  d.published = now.published - before.published;
-  d.accepted = now.accepted - before.accepted;
-  d.deliveries = now.deliveries - before.deliveries;
-  d.coalesced = now.coalesced - before.coalesced;
-  d.again = now.again - before.again;
-  d.from_before = now.from_before - before.from_before;
+template <class Counters, class... Member>
+Counters difference(const Counters& now, const Counters& before, Member... member) {
+  Counters d;
+  ((d.*member = now.*member - before.*member), ...);
   return d;
 }
 
+Totals since(const Totals& now, const Totals& before) {
+  return difference(now, before, &Totals::published, &Totals::accepted, &Totals::deliveries,
+                    &Totals::coalesced, &Totals::again, &Totals::from_before);
+}
+
 Traffic since(const Traffic& now, const Traffic& before) {
-  Traffic d;
-  d.octets_in = now.octets_in - before.octets_in;
-  d.octets_out = now.octets_out - before.octets_out;
-  d.messages_in = now.messages_in - before.messages_in;
-  d.acks = now.acks - before.acks;
-  d.marks = now.marks - before.marks;
-  d.connects = now.connects - before.connects;
-  d.tls_resumed = now.tls_resumed - before.tls_resumed;
-  d.cursors_honoured = now.cursors_honoured - before.cursors_honoured;
-  d.connects_failed = now.connects_failed - before.connects_failed;
-  d.streams_lost = now.streams_lost - before.streams_lost;
-  d.goaways = now.goaways - before.goaways;
-  d.messages_broken = now.messages_broken - before.messages_broken;
-  return d;
+  return difference(now, before, &Traffic::octets_in, &Traffic::octets_out, &Traffic::messages_in,
+                    &Traffic::acks, &Traffic::marks, &Traffic::connects, &Traffic::tls_resumed,
+                    &Traffic::cursors_honoured, &Traffic::connects_failed, &Traffic::streams_lost,
+                    &Traffic::goaways, &Traffic::messages_broken);
 }
 
 class Swarm {

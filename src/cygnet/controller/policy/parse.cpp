@@ -7,14 +7,13 @@
 #include <limits>
 #include <optional>
 
+#include "cygnet/controller/policy/in_quotes.h"
 #include "cygnet/controller/policy/nearest.h"
 #include "cygnet/controller/policy/values.h"
 #include "cygnet/controller/policy/yaml_tree.h"
 
 namespace cygnet::controller::policy {
 namespace {
-
-std::string in_quotes(std::string_view text) { return "\"" + std::string(text) + "\""; }
 
 /// Proposals of a document that names none (protocol section 8).
 std::vector<std::string_view> default_proposals(Profile profile) {
