@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-# The three kinds of target the project has. One library a directory; unit tests
+# The four kinds of target the project has. One library a directory; unit tests
 # stand beside the code they test; each test binary is one ctest entry.
 include(GNUInstallDirs)
 
-# TOGETHER, in all three: where CYGNET_UNITY is on, compile up to eight of its sources at once. What they
+# TOGETHER, in all four: where CYGNET_UNITY is on, compile up to eight of its sources at once. What they
 # keep in unnamed namespaces must then differ.
 #
 # CMake's own unity builds name the sources by absolute paths, and no compiler cache would find anything of
@@ -60,6 +60,7 @@ function(cygnet_precompile TARGET KIND)
       <fstream> <functional> <map> <memory> <mutex> <optional> <set> <span> <sstream> <string> <string_view>
       <thread> <unordered_map> <utility> <variant> <vector> <tl/expected.hpp>)
     if(KIND STREQUAL "test")
+      target_compile_options(${headers} PRIVATE -O1)  # as in cygnet_test_code
       target_link_libraries(${headers} PRIVATE GTest::gmock)
       target_precompile_headers(${headers} PRIVATE <gmock/gmock.h> <gtest/gtest.h>)
     endif()
@@ -84,6 +85,27 @@ function(cygnet_library NAME)
   add_library(cygnet::${NAME} ALIAS cygnet_${NAME})
 endfunction()
 
+# What several tests share: no unit of the product.
+# cygnet_test_kit(NAME [TOGETHER] SOURCES … DEPS …): static library cygnet::NAME.
+function(cygnet_test_kit NAME)
+  cmake_parse_arguments(ARG "TOGETHER" "" "SOURCES;DEPS" ${ARGN})
+  if(ARG_TOGETHER)
+    cygnet_join(ARG_SOURCES ${NAME})
+  endif()
+  add_library(cygnet_${NAME} STATIC ${ARG_SOURCES})
+  target_link_libraries(cygnet_${NAME} PUBLIC cygnet_flags ${ARG_DEPS} GTest::gtest GTest::gmock)
+  cygnet_test_code(cygnet_${NAME})
+  add_library(cygnet::${NAME} ALIAS cygnet_${NAME})
+endfunction()
+
+# Code of tests runs once: where builds are to be quick it is not optimised as far as what it tests.
+function(cygnet_test_code TARGET)
+  if(CYGNET_UNITY)
+    target_compile_options(${TARGET} PRIVATE -O1)
+  endif()
+  cygnet_precompile(${TARGET} test)
+endfunction()
+
 # cygnet_test(NAME [TOGETHER] SOURCES … DEPS … [LABELS …] [TIMEOUT s]): GoogleTest binary, one ctest entry.
 function(cygnet_test NAME)
   cmake_parse_arguments(ARG "TOGETHER" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
@@ -92,7 +114,7 @@ function(cygnet_test NAME)
   endif()
   add_executable(${NAME} ${ARG_SOURCES})
   target_link_libraries(${NAME} PRIVATE cygnet_flags ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
-  cygnet_precompile(${NAME} test)
+  cygnet_test_code(${NAME})
   add_test(NAME ${NAME} COMMAND ${NAME} "--gtest_output=xml:${CMAKE_BINARY_DIR}/test-results/${NAME}.xml"
            WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
   if(NOT ARG_TIMEOUT)

@@ -6,8 +6,6 @@ namespace cygnet::spec {
 namespace {
 
 namespace payload = proto::ikev2::payload;
-const std::vector<std::string> kOffer = {"aes256gcm16-x25519-sha256"};
-
 //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-3
 //= type=test
 //# When an IPsec device begins operation, it generates a DH pair, using an algorithm defined in the

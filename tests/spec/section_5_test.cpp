@@ -6,8 +6,6 @@
 namespace cygnet::spec {
 namespace {
 
-const std::vector<std::string> kOffer = {"aes256gcm16-x25519-sha256"};
-
 //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-5.2.1.1
 //= type=test
 //# is computed using the peer's public value, and the device's private value.

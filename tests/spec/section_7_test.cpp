@@ -5,8 +5,6 @@
 namespace cygnet::spec {
 namespace {
 
-const std::vector<std::string> kOffer = {"aes256gcm16-x25519-sha256"};
-
 //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-7
 //= type=test
 //# the device first validating a peer's public value to be a safe public value before combining its

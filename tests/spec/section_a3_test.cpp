@@ -7,8 +7,6 @@
 namespace cygnet::spec {
 namespace {
 
-const std::vector<std::string> kOffer = {"aes256gcm16-x25519-sha256"};
-
 //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-A.2
 //= type=test
 //# One possible method for distributing a DIM within a controller protocol is to use a set of IKEv2

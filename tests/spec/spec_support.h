@@ -12,6 +12,8 @@ namespace cygnet::spec {
 
 using namespace proto;  // NOLINT: the tests read like the draft
 
+inline const std::vector<std::string> kOffer = {"aes256gcm16-x25519-sha256"};
+
 /// A device with one generation: a DH pair and the nonce that belongs to it.
 struct Device {
   Dim dim;

@@ -23,7 +23,7 @@ namespace {
 constexpr std::size_t kMaxDerLength = 64 * 1024;
 constexpr std::size_t kMaxPemLength = 1024 * 1024;
 
-tl::unexpected<Error> refuse(const std::string& why) {
+tl::unexpected<Error> bad_certificate(const std::string& why) {
   return fail(kErrCertificate, "the certificate " + why);
 }
 
@@ -96,31 +96,32 @@ void read_extensions(Certificate::Impl& impl) {
 Result<Certificate> Certificate::from_der(ByteView der) {
   const ErrorQueueScope errors;
   if (der.empty() || der.size() > kMaxDerLength) {
-    return refuse("has " + std::to_string(der.size()) + " octets");
+    return bad_certificate("has " + std::to_string(der.size()) + " octets");
   }
   const unsigned char* at = der.data();
   auto impl = std::make_shared<Impl>();
   impl->x509.reset(d2i_X509(nullptr, &at, static_cast<long>(der.size())));
-  if (impl->x509 == nullptr) return refuse("cannot be decoded: " + errors.reason());
+  if (impl->x509 == nullptr) return bad_certificate("cannot be decoded: " + errors.reason());
   X509* const x509 = impl->x509.get();
-  if (at != der.data() + der.size()) return refuse("is followed by other octets");
-  if (!is_der_of(x509, der)) return refuse("is not in DER");
-  if (X509_get_version(x509) != X509_VERSION_3) return refuse("is not of version 3");
+  if (at != der.data() + der.size()) return bad_certificate("is followed by other octets");
+  if (!is_der_of(x509, der)) return bad_certificate("is not in DER");
+  if (X509_get_version(x509) != X509_VERSION_3) return bad_certificate("is not of version 3");
   if (!has_only_our_signatures(x509)) {
-    return refuse("is signed with another algorithm than ECDSA with SHA-2 or Ed25519");
+    return bad_certificate("is signed with another algorithm than ECDSA with SHA-2 or Ed25519");
   }
   impl->spki = spki_of(x509);
   impl->spki_hash = sha256({impl->spki});
   impl->profile = profile_of_spki(impl->spki);
   if (impl->profile == nullptr || X509_get0_pubkey(x509) == nullptr) {
-    return refuse("has a key that is not ECDSA P-256, ECDSA P-384 or Ed25519");
+    return bad_certificate("has a key that is not ECDSA P-256, ECDSA P-384 or Ed25519");
   }
   if ((X509_get_extension_flags(x509) & EXFLAG_INVALID) != 0) {
-    return refuse("has extensions that contradict each other or cannot be decoded");
+    return bad_certificate("has extensions that contradict each other or cannot be decoded");
   }
   const auto not_before = to_server_time(X509_get0_notBefore(x509));
   const auto not_after = to_server_time(X509_get0_notAfter(x509));
-  if (!not_before.has_value() || !not_after.has_value()) return refuse("has no valid dates");
+  if (!not_before.has_value() || !not_after.has_value())
+    return bad_certificate("has no valid dates");
   impl->not_before = *not_before;
   impl->not_after = *not_after;
   impl->serial = serial_of(x509);

@@ -20,7 +20,7 @@ struct StoreDelete {
   void operator()(STACK_OF(X509) * p) const { sk_X509_free(p); }  // the elements are not ours
 };
 
-tl::unexpected<Error> refuse(const std::string& why) {
+tl::unexpected<Error> bad_chain(const std::string& why) {
   return fail(kErrCertificateChain, "the certificate " + why, {},
               "it must come from a CA of the mesh's trust bundle");
 }
@@ -31,10 +31,11 @@ tl::unexpected<Error> expired(const std::string& why) {
 }
 
 Status check_leaf(const Certificate::Impl& leaf, LeafUse use) {
-  if (leaf.is_ca) return refuse("is a CA's, not a device's or a server's");
-  if (!leaf.may_sign) return refuse("has a key that may not sign (key usage)");
-  if (use == LeafUse::kServer && !leaf.server_auth) return refuse("is not made for a TLS server");
-  if (use == LeafUse::kClient && !leaf.client_auth) return refuse("is not made for a device");
+  if (leaf.is_ca) return bad_chain("is a CA's, not a device's or a server's");
+  if (!leaf.may_sign) return bad_chain("has a key that may not sign (key usage)");
+  if (use == LeafUse::kServer && !leaf.server_auth)
+    return bad_chain("is not made for a TLS server");
+  if (use == LeafUse::kClient && !leaf.client_auth) return bad_chain("is not made for a device");
   return {};
 }
 
@@ -43,7 +44,7 @@ Status check_leaf(const Certificate::Impl& leaf, LeafUse use) {
 Status verify_chain(const Certificate& leaf, const std::vector<Certificate>& intermediates,
                     const std::vector<Certificate>& trust, ServerTime now, LeafUse use) {
   CYGNET_CHECK_OK(check_leaf(leaf.impl(), use));
-  if (intermediates.size() > kMaxIntermediates) return refuse("comes with too many others");
+  if (intermediates.size() > kMaxIntermediates) return bad_chain("comes with too many others");
   const ErrorQueueScope errors;
   // A store of our own, without OpenSSL's default directories.
   const std::unique_ptr<X509_STORE, StoreDelete> store(X509_STORE_new());
@@ -53,7 +54,7 @@ Status verify_chain(const Certificate& leaf, const std::vector<Certificate>& int
   for (const Certificate& anchor : trust) {
     // OpenSSL asks every intermediate for basic constraints, but is lenient about the anchor: a
     // leaf in the bundle would vouch for itself.
-    if (!anchor.is_ca()) return refuse("bundle holds one that is no CA's");
+    if (!anchor.is_ca()) return bad_chain("bundle holds one that is no CA's");
     CYGNET_ASSERT(X509_STORE_add_cert(store.get(), anchor.impl().x509.get()) == 1);
   }
   for (const Certificate& other : intermediates) {
@@ -70,7 +71,7 @@ Status verify_chain(const Certificate& leaf, const std::vector<Certificate>& int
     const int code = X509_STORE_CTX_get_error(context.get());
     if (code == X509_V_ERR_CERT_HAS_EXPIRED) return expired("has expired");
     if (code == X509_V_ERR_CERT_NOT_YET_VALID) return expired("is not yet valid");
-    return refuse(std::string("does not verify: ") + X509_verify_cert_error_string(code));
+    return bad_chain(std::string("does not verify: ") + X509_verify_cert_error_string(code));
   }
   return {};
 }

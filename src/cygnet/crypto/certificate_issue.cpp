@@ -34,7 +34,7 @@ constexpr int kBitDigitalSignature = 0;
 constexpr int kBitKeyCertSign = 5;
 constexpr int kBitCrlSign = 6;
 
-tl::unexpected<Error> refuse(const std::string& why) {
+tl::unexpected<Error> not_issued(const std::string& why) {
   return fail(kErrCertificate, "no certificate is issued: " + why);
 }
 
@@ -131,25 +131,25 @@ Status check_issuer(const CertificateSpec& spec, const IdentityKey& ca_key,
                     const std::optional<Certificate>& issuer) {
   if (!issuer.has_value()) {
     if (spec.spki != ca_key.spki()) {
-      return refuse("a self-signed certificate must carry the key that signs it");
+      return not_issued("a self-signed certificate must carry the key that signs it");
     }
     return {};
   }
-  if (!issuer->is_ca()) return refuse("the issuer's certificate is no CA's");
+  if (!issuer->is_ca()) return not_issued("the issuer's certificate is no CA's");
   if (issuer->spki() != ca_key.spki()) {
-    return refuse("the signing key is not the one of the issuer's certificate");
+    return not_issued("the signing key is not the one of the issuer's certificate");
   }
   return {};
 }
 
 Status check_spec(const CertificateSpec& spec) {
   if (!is_representable(spec.not_before) || !is_representable(spec.not_after)) {
-    return refuse("a date lies outside the years 1950 to 9999");
+    return not_issued("a date lies outside the years 1950 to 9999");
   }
-  if (spec.not_after < spec.not_before) return refuse("it would end before it begins");
+  if (spec.not_after < spec.not_before) return not_issued("it would end before it begins");
   // A CA is found by its name, so it needs one.
   if (spec.is_ca && (spec.common_name.empty() || spec.common_name.size() > kMaxCommonName)) {
-    return refuse("a CA needs a common name of 1 to 64 octets");
+    return not_issued("a CA needs a common name of 1 to 64 octets");
   }
   return {};
 }
@@ -166,7 +166,7 @@ Result<Certificate> issue(const CertificateSpec& spec, const IdentityKey& ca_key
                                 ? d2i_PUBKEY(nullptr, &at, static_cast<long>(spec.spki.size()))
                                 : nullptr);
   if (subject_key == nullptr) {
-    return refuse("the subject's key is not ECDSA P-256, ECDSA P-384 or Ed25519");
+    return not_issued("the subject's key is not ECDSA P-256, ECDSA P-384 or Ed25519");
   }
   const SubjectNames names{spec.dns_sans, spec.ip_sans, spec.uri_sans};
   CYGNET_TRY(const GeneralNamesPtr general_names, make_general_names(names, kErrCertificate));
@@ -174,9 +174,10 @@ Result<Certificate> issue(const CertificateSpec& spec, const IdentityKey& ca_key
   CYGNET_ASSERT(x509 != nullptr);
   X509* const x = x509.get();
   X509_NAME* const subject = X509_get_subject_name(x);
-  if (!set_common_name(subject, spec.common_name)) return refuse("the common name is not UTF-8");
+  if (!set_common_name(subject, spec.common_name))
+    return not_issued("the common name is not UTF-8");
   const bool has_subject = X509_NAME_entry_count(subject) > 0;
-  if (!has_subject && names.empty()) return refuse("it would name nobody");
+  if (!has_subject && names.empty()) return not_issued("it would name nobody");
   const Bytes subject_id = key_id(spec.spki);
   const bool made =
       X509_set_version(x, X509_VERSION_3) == 1 && set_serial(x) &&
@@ -193,11 +194,11 @@ Result<Certificate> issue(const CertificateSpec& spec, const IdentityKey& ca_key
   const char* const digest = ca_key.impl().profile->digest;
   const EVP_MD* const md = digest == nullptr ? nullptr : EVP_get_digestbyname(digest);
   if (!made || X509_sign(x, ca_key.impl().key.get(), md) <= 0) {
-    return refuse("OpenSSL could not make it: " + errors.reason());
+    return not_issued("OpenSSL could not make it: " + errors.reason());
   }
   unsigned char* der = nullptr;
   const int length = i2d_X509(x, &der);
-  if (length <= 0) return refuse("OpenSSL could not encode it: " + errors.reason());
+  if (length <= 0) return not_issued("OpenSSL could not encode it: " + errors.reason());
   const Bytes octets(der, der + length);
   OPENSSL_free(der);
   return Certificate::from_der(octets);

@@ -22,7 +22,7 @@ struct ExtensionsDelete {
 };
 using ExtensionsPtr = std::unique_ptr<Extensions, ExtensionsDelete>;
 
-tl::unexpected<Error> refuse(const std::string& why) {
+tl::unexpected<Error> bad_request(const std::string& why) {
   return fail(kErrCsr, "the certificate request " + why, {},
               "make it anew with the device's own key");
 }
@@ -76,7 +76,7 @@ Result<Bytes> IdentityKey::make_csr(const std::string& dns_name, const std::stri
       X509_REQ_set_pubkey(request.get(), impl_->key.get()) != 1 ||
       X509_REQ_add_extensions(request.get(), extensions.get()) != 1 ||
       X509_REQ_sign(request.get(), impl_->key.get(), md) <= 0) {
-    return refuse("could not be made: " + errors.reason());
+    return bad_request("could not be made: " + errors.reason());
   }
   return der_of(request.get());
 }
@@ -84,24 +84,24 @@ Result<Bytes> IdentityKey::make_csr(const std::string& dns_name, const std::stri
 Result<CsrInfo> parse_csr(ByteView der) {
   const ErrorQueueScope errors;
   if (der.empty() || der.size() > kMaxCsrLength) {
-    return refuse("has " + std::to_string(der.size()) + " octets");
+    return bad_request("has " + std::to_string(der.size()) + " octets");
   }
   const unsigned char* at = der.data();
   const X509ReqPtr request(d2i_X509_REQ(nullptr, &at, static_cast<long>(der.size())));
-  if (request == nullptr) return refuse("cannot be decoded: " + errors.reason());
-  if (at != der.data() + der.size()) return refuse("is followed by other octets");
-  if (!equal(der_of(request.get()), der)) return refuse("is not in DER");
+  if (request == nullptr) return bad_request("cannot be decoded: " + errors.reason());
+  if (at != der.data() + der.size()) return bad_request("is followed by other octets");
+  if (!equal(der_of(request.get()), der)) return bad_request("is not in DER");
   CsrInfo info{spki_of(request.get()), std::nullopt, std::nullopt};
   const KeyProfile* const profile = profile_of_spki(info.spki);
   EVP_PKEY* const key = X509_REQ_get0_pubkey(request.get());
   if (profile == nullptr || key == nullptr) {
-    return refuse("has a key that is not ECDSA P-256, ECDSA P-384 or Ed25519");
+    return bad_request("has a key that is not ECDSA P-256, ECDSA P-384 or Ed25519");
   }
   if (!has_algorithm_of(request.get(), *profile)) {
-    return refuse("is signed with another algorithm than its key's");
+    return bad_request("is signed with another algorithm than its key's");
   }
   // Proof of possession: only who holds the private key could have made the request.
-  if (X509_REQ_verify(request.get(), key) != 1) return refuse("has a signature that fails");
+  if (X509_REQ_verify(request.get(), key) != 1) return bad_request("has a signature that fails");
   const ExtensionsPtr extensions(X509_REQ_get_extensions(request.get()));
   if (extensions != nullptr) {
     const GeneralNamesPtr names(static_cast<GENERAL_NAMES*>(

@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::size_t kEd25519SignatureLength = 64;
 
-tl::unexpected<Error> refuse(const std::string& why) {
+tl::unexpected<Error> bad_signature(const std::string& why) {
   return fail(kErrSignature, "the signature " + why, {},
               "the signer must sign the same octets with the key of its certificate");
 }
@@ -45,24 +45,24 @@ bool is_strict_ecdsa(ByteView value, std::size_t scalar_length) {
 Status Certificate::verify(ByteView message, const Signature& signature) const {
   const KeyProfile& profile = *impl_->profile;
   if (!equal(signature.algorithm, profile.signature_algorithm)) {
-    return refuse("names an algorithm that a key of type " + std::string(profile.name) +
-                  " does not use, or names it in another encoding");
+    return bad_signature("names an algorithm that a key of type " + std::string(profile.name) +
+                         " does not use, or names it in another encoding");
   }
   const bool well_formed = profile.digest == nullptr
                                ? signature.value.size() == kEd25519SignatureLength
                                : is_strict_ecdsa(signature.value, profile.scalar_length);
-  if (!well_formed) return refuse("value is not in the one encoding allowed");
+  if (!well_formed) return bad_signature("value is not in the one encoding allowed");
   const ErrorQueueScope errors;
   const MdCtxPtr context(EVP_MD_CTX_new());
   EVP_PKEY* const key = X509_get0_pubkey(impl_->x509.get());
   if (context == nullptr || key == nullptr ||
       EVP_DigestVerifyInit_ex(context.get(), nullptr, profile.digest, nullptr, nullptr, key,
                               nullptr) != 1) {
-    return refuse("could not be checked: " + errors.reason());
+    return bad_signature("could not be checked: " + errors.reason());
   }
   if (EVP_DigestVerify(context.get(), signature.value.data(), signature.value.size(),
                        message.data(), message.size()) != 1) {
-    return refuse("does not verify");
+    return bad_signature("does not verify");
   }
   return {};
 }

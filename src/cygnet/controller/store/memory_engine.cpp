@@ -62,9 +62,10 @@ class UndoLog {
 };
 
 /// One operation on one mesh; every change is undoable.
-class Applier {
+class MemoryApplier {
  public:
-  Applier(MemoryDisk& disk, const MeshId& id, UndoLog& undo) : disk_(disk), id_(id), undo_(undo) {}
+  MemoryApplier(MemoryDisk& disk, const MeshId& id, UndoLog& undo)
+      : disk_(disk), id_(id), undo_(undo) {}
 
   Status operator()(const CreateMesh& op) {
     if (disk_.meshes.contains(id_)) return fail(mesh_exists(id_));
@@ -279,7 +280,7 @@ class MemoryEngine : public Engine {
   }
   Status apply(const WriteBatch& batch) override {
     const std::size_t mark = undo_.mark();
-    Applier applier(*disk_, batch.mesh, undo_);
+    MemoryApplier applier(*disk_, batch.mesh, undo_);
     for (const WriteOp& op : batch.ops) {
       auto status = std::visit(applier, op);
       if (!status) {

@@ -6,9 +6,9 @@
 namespace cygnet::controller::store {
 namespace {
 
-class Applier {
+class SqliteApplier {
  public:
-  Applier(SqliteDb& db, const MeshId& mesh) : db_(db), mesh_(mesh) {}
+  SqliteApplier(SqliteDb& db, const MeshId& mesh) : db_(db), mesh_(mesh) {}
 
   Status operator()(const CreateMesh& op) {
     CYGNET_TRY(const auto position, mesh_position());
@@ -262,7 +262,7 @@ std::optional<std::string> unescape(std::string_view text) {
 }  // namespace
 
 Status apply_op(SqliteDb& db, const MeshId& mesh, const WriteOp& op) {
-  return std::visit(Applier(db, mesh), op);
+  return std::visit(SqliteApplier(db, mesh), op);
 }
 
 std::string encode_labels(const Labels& labels) {

@@ -8,18 +8,18 @@
 namespace cygnet::proto::rekey {
 namespace {
 
-OwnGeneration* find_own(std::vector<OwnGeneration>& own, RekeyCounter counter) {
-  const auto it = std::find_if(own.begin(), own.end(),
-                               [&](const OwnGeneration& g) { return g.counter == counter; });
-  return it == own.end() ? nullptr : &*it;
-}
-
 bool exists(PairState state) {
   return state == PairState::kInstalling || state == PairState::kInstalled ||
          state == PairState::kDraining;
 }
 
 }  // namespace
+
+OwnGeneration* PeerContext::own_generation(RekeyCounter counter) const {
+  const auto it = std::find_if(own.begin(), own.end(),
+                               [&](const OwnGeneration& g) { return g.counter == counter; });
+  return it == own.end() ? nullptr : &*it;
+}
 
 // ---- policy ----------------------------------------------------------------
 
@@ -152,7 +152,7 @@ std::optional<Rejected> PeerMachine::pair_installed(PeerContext& ctx, SaPairId i
   if (pair->state != PairState::kInstalling) return Rejected::kWrongPhase;
   pair->state = PairState::kInstalled;
   pair->outbound = true;
-  OwnGeneration* own = find_own(ctx.own, id.local);
+  OwnGeneration* own = ctx.own_generation(id.local);
   CYGNET_ASSERT(own != nullptr && own->awaited > 0);
   --own->awaited;
   settle(ctx);
@@ -164,7 +164,7 @@ std::optional<Rejected> PeerMachine::pair_failed(PeerContext& ctx, SaPairId id,
   Pair* pair = find(id);
   if (pair == nullptr) return Rejected::kUnknownPair;
   if (pair->state != PairState::kInstalling) return Rejected::kWrongPhase;
-  OwnGeneration* own = find_own(ctx.own, id.local);
+  OwnGeneration* own = ctx.own_generation(id.local);
   CYGNET_ASSERT(own != nullptr && own->awaited > 0 && own->sa_pairs > 0);
   --own->awaited;
   --own->sa_pairs;
@@ -393,7 +393,7 @@ void PeerMachine::request(PeerContext& ctx, SaPairId id) {
   } else {
     return;
   }
-  OwnGeneration* own = find_own(ctx.own, id.local);
+  OwnGeneration* own = ctx.own_generation(id.local);
   CYGNET_ASSERT(own != nullptr && own->private_held);
   ++own->sa_pairs;
   ++own->awaited;
@@ -447,7 +447,7 @@ void PeerMachine::drop(PeerContext& ctx, Pair& pair) {
   if (pair.state == PairState::kFailed || pair.state == PairState::kNoProposal) return;
   if (!exists(pair.state)) return;
   if (choice_ == pair.id) choose(ctx, std::nullopt, 'A');
-  OwnGeneration* own = find_own(ctx.own, pair.id.local);
+  OwnGeneration* own = ctx.own_generation(pair.id.local);
   CYGNET_ASSERT(own != nullptr && own->sa_pairs > 0);
   --own->sa_pairs;
   if (pair.state == PairState::kInstalling) {
@@ -479,7 +479,7 @@ void PeerMachine::drain(PeerContext& ctx, Pair& pair) {
 void PeerMachine::prune(PeerContext& ctx) {
   std::erase_if(pairs_, [&](const Pair& pair) {
     if (exists(pair.state)) return false;
-    const OwnGeneration* own = find_own(ctx.own, pair.id.local);
+    const OwnGeneration* own = ctx.own_generation(pair.id.local);
     if (own == nullptr || !own->private_held) return true;  // cannot be made any more
     const bool remote_known = find_remote(pair.id.remote) != nullptr;
     if (pair.state != PairState::kSpent) return !remote_known;

@@ -31,6 +31,9 @@ struct PeerContext {
   std::uint32_t pending_peers = 0;        ///< only without Rules::peers_apart
   std::optional<RekeyCause> roll_over{};  ///< the peer needs a new own generation
   bool own_failed = false;                ///< an install of the unpublished generation failed
+
+  /// nullptr: that generation is gone.
+  [[nodiscard]] OwnGeneration* own_generation(RekeyCounter counter) const;
 };
 
 class PeerMachine {

@@ -12,12 +12,6 @@
 namespace cygnet::proto::rekey {
 namespace {
 
-const OwnGeneration* find_own(const std::vector<OwnGeneration>& own, RekeyCounter counter) {
-  const auto it = std::find_if(own.begin(), own.end(),
-                               [&](const OwnGeneration& g) { return g.counter == counter; });
-  return it == own.end() ? nullptr : &*it;
-}
-
 const OwnGeneration* newest_accepted(const std::vector<OwnGeneration>& own) {
   const OwnGeneration* newest = nullptr;
   for (const OwnGeneration& generation : own) {
@@ -84,7 +78,7 @@ void PeerMachine::settle(PeerContext& ctx) {
     const bool usable = std::any_of(pairs_.begin(), pairs_.end(), [&](const Pair& pair) {
       return pair.id.local == *acknowledged_ && pair.state == PairState::kInstalled;
     });
-    if (usable && find_own(ctx.own, *acknowledged_) != nullptr) live_.push_back(*acknowledged_);
+    if (usable && ctx.own_generation(*acknowledged_) != nullptr) live_.push_back(*acknowledged_);
   }
   for (bool changed = true; changed;) {
     changed = complete_remotes(ctx);
@@ -196,7 +190,7 @@ bool PeerMachine::decide(PeerContext& ctx) {
       const RekeyCounter local = pair.id.local;
       if (ctx.params.rules.never_back && local < proven_floor_) continue;
       facts.usable.push_back(local);
-      const OwnGeneration* own = find_own(ctx.own, local);
+      const OwnGeneration* own = ctx.own_generation(local);
       const bool accepted = own != nullptr && own->phase == GenerationPhase::kAccepted;
       // What the peer acknowledged it has. The oldest is a guess: a peer that came, came back or
       // restarted after our roll-over was only ever told the newest.
@@ -334,7 +328,7 @@ void PeerMachine::keep_bounds(PeerContext& ctx) {
 std::optional<Timestamp> PeerMachine::outbound_ends(const PeerContext& ctx,
                                                     const Pair& pair) const {
   if (!ctx.params.rules.hard_lifetime) return std::nullopt;
-  const OwnGeneration* own = find_own(ctx.own, pair.id.local);
+  const OwnGeneration* own = ctx.own_generation(pair.id.local);
   if (own == nullptr || !own->accepted_at) return std::nullopt;
   for (const Remote& remote : remotes_) {
     if (remote.counter == pair.id.remote) {
