@@ -104,18 +104,19 @@ def stands_still(places, target, artifact):
     return code != 0
 
 
-def fuzz(places, target, seconds):
+def fuzz(places, target, seconds, seed=None):
     """Runs one target and says what came of it."""
     found, crashes = places.found(target), places.crashes(target)
     for directory in (found, crashes):
         directory.mkdir(parents=True, exist_ok=True)
     log = crashes / "log"
     log.unlink(missing_ok=True)
+    dice = [] if seed is None else [f"-seed={seed}"]
     before = artifacts(crashes)
     began, processor, broken = time.monotonic(), 0.0, None
     while True:
         left = max(1, round(seconds - (time.monotonic() - began)))
-        code, used = run_logged([places.binary(target), f"-max_total_time={left}", *options(places, target),
+        code, used = run_logged([places.binary(target), f"-max_total_time={left}", *dice, *options(places, target),
                                  f"-artifact_prefix={crashes}/", found, places.kept(target)], log)
         processor += used
         if code == 0:
@@ -195,6 +196,7 @@ def parse(argv, places):
     p.add_argument("--minutes", type=float, help="how long each (default 10)")
     p.add_argument("--seconds", type=float, help="the same in seconds")
     p.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many at a time (default: cores)")
+    p.add_argument("--seed", type=int, help="where libFuzzer's dice begin (default: at random)")
     p.add_argument("--keep", action="store_true", help="afterwards, take what is worth it into tests/fuzz/corpus")
     p.add_argument("--json", metavar="FILE", help="write the results there too")
     args = p.parse_args(argv)
@@ -217,7 +219,7 @@ def parse(argv, places):
 def run(args, places):
     results = []
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
-        for done in concurrent.futures.as_completed([pool.submit(fuzz, places, t, args.seconds) for t in args.target]):
+        for done in concurrent.futures.as_completed([pool.submit(fuzz, places, t, args.seconds, args.seed) for t in args.target]):
             results.append(done.result())
             print(line(results[-1]), flush=True)
     results.sort(key=lambda r: r["target"])

@@ -100,6 +100,12 @@ class Fuzz(unittest.TestCase):
         self.assertIn("alpha broke: ERROR: libFuzzer: timeout", err)
         self.assertIn("timeout-1", err)
 
+    def test_the_dice_begin_where_they_are_told_to(self):
+        self.target("alpha", 'echo "all: $*"')
+        for arguments, begun in ((["--seed", "7"], True), ([], False)):
+            self.run_all(*arguments)
+            self.assertEqual("-seed=7 " in (self.places.crashes("alpha") / "log").read_text(), begun, arguments)
+
     def test_a_dictionary_is_given_where_there_is_one(self):
         self.places.dictionaries.mkdir(parents=True)
         (self.places.dictionaries / "alpha.dict").write_text('"word"\n')

@@ -6,7 +6,7 @@
 #include <set>
 #include <unordered_map>
 
-#include "cygnet/controller/policy/in_quotes.h"
+#include "cygnet/base/in_quotes.h"
 #include "cygnet/controller/policy/nearest.h"
 #include "cygnet/controller/policy/parse.h"
 #include "cygnet/proto/ids/device_name.h"

@@ -7,7 +7,7 @@
 #include <limits>
 #include <optional>
 
-#include "cygnet/controller/policy/in_quotes.h"
+#include "cygnet/base/in_quotes.h"
 #include "cygnet/controller/policy/nearest.h"
 #include "cygnet/controller/policy/values.h"
 #include "cygnet/controller/policy/yaml_tree.h"

@@ -4,8 +4,8 @@
 #include <algorithm>
 
 #include "cygnet/base/assert.h"
+#include "cygnet/base/in_quotes.h"
 #include "cygnet/controller/policy/compiled_impl.h"
-#include "cygnet/controller/policy/in_quotes.h"
 #include "cygnet/controller/policy/values.h"
 
 namespace cygnet::controller::policy {

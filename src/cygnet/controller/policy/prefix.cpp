@@ -5,7 +5,7 @@
 #include <charconv>
 #include <optional>
 
-#include "cygnet/controller/policy/in_quotes.h"
+#include "cygnet/base/in_quotes.h"
 #include "cygnet/controller/policy/ip_text.h"
 #include "cygnet/proto/ids/mesh_address.h"
 

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "cygnet/controller/policy/in_quotes.h"
+#include "cygnet/base/in_quotes.h"
 
 namespace cygnet::controller::policy {
 namespace {

@@ -4,14 +4,10 @@
 #include <algorithm>
 
 #include "cygnet/base/bytes.h"
+#include "cygnet/base/in_quotes.h"
 #include "cygnet/controller/store/engine.h"
 
 namespace cygnet::controller::store {
-namespace {
-
-std::string in_quotes(const std::string& text) { return "\"" + text + "\""; }
-
-}  // namespace
 
 Error mesh_exists(const MeshId& mesh) {
   return {kErrStoreConflict, "the mesh " + to_hex(mesh) + " exists already"};

@@ -1,21 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // XfrmBackend: SAs and policies of an earlier run ("a restart that nobody notices").
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
+#include "cygnet/agent/backend/xfrm/inherited.h"
 #include "cygnet/agent/backend/xfrm/xfrm_backend.h"
 #include "cygnet/rt/log.h"
 
 namespace cygnet::agent::xfrm {
-namespace {
-
-// docs/protocol.md section 6, "Drain".
-constexpr Duration kDrain = std::chrono::seconds(10);
-// By then every peer that is remembered has been set.
-constexpr Duration kUnclaimed = std::chrono::seconds(10);
-
-}  // namespace
 
 Status XfrmBackend::list_ours(XfrmSocket& socket, const RoutingConfig& config,
                               std::vector<SaState>& states, std::vector<PolicyConfig>& policies) {
@@ -174,30 +166,37 @@ void XfrmBackend::end_inherited(std::uint32_t reqid) {
   remove_sas(ended.outbound);
 }
 
-// A peer that sends on a pair of this run has it, and listens there. Its last packets by the old
-// SAs may be on their way.
 void XfrmBackend::review_inherited(Timestamp now) {
-  std::vector<std::uint32_t> due;
-  for (auto& [id, peer] : peers_) {
-    const auto it = inherited_.find(peer.reqid);
-    if (it == inherited_.end()) continue;
-    Inherited& old = it->second;
-    const bool heard = std::any_of(peer.pairs.begin(), peer.pairs.end(),
-                                   [](const auto& pair) { return pair.second.heard; });
-    if (old.drains_until || !heard || !chosen_template(peer)) continue;
-    old.drains_until = now + kDrain;
-    old.protect.reset();
-    apply_outbound(peer);
-    for (Sa& sa : std::exchange(old.outbound, {})) {
-      sa.since = now;
-      ending_.push_back(sa);
+  if (inherited_.empty()) return;
+  std::map<std::uint32_t, Peer*> peers;
+  for (auto& [id, peer] : peers_) peers.emplace(peer.reqid, &peer);
+  std::vector<std::uint32_t> done;
+  for (auto& [reqid, old] : inherited_) {
+    const auto it = peers.find(reqid);
+    Peer* const peer = it == peers.end() ? nullptr : it->second;
+    InheritedFacts facts{.claimed = old.claimed, .drains_until = old.drains_until};
+    if (peer != nullptr) {
+      facts.heard = std::any_of(peer->pairs.begin(), peer->pairs.end(),
+                                [](const auto& pair) { return pair.second.heard; });
+      facts.chosen = chosen_template(*peer).has_value();
+    }
+    switch (next_step(facts, started_, now)) {
+      case InheritedStep::kKeep:
+        break;
+      case InheritedStep::kRemove:
+        done.push_back(reqid);
+        break;
+      case InheritedStep::kLeave:
+        old.drains_until = now + kInheritedDrain;
+        old.protect.reset();
+        apply_outbound(*peer);
+        for (Sa& sa : std::exchange(old.outbound, {})) {
+          sa.since = now;
+          ending_.push_back(sa);
+        }
     }
   }
-  for (const auto& [reqid, old] : inherited_) {
-    const bool drained = old.drains_until && now >= *old.drains_until;
-    if (drained || (!old.claimed && now >= started_ + kUnclaimed)) due.push_back(reqid);
-  }
-  for (const std::uint32_t reqid : due) end_inherited(reqid);
+  for (const std::uint32_t reqid : done) end_inherited(reqid);
 }
 
 }  // namespace cygnet::agent::xfrm

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// How messages about a policy document show its words. Pure.
+/// How messages show a word that somebody gave. Pure.
 
 #include <string>
 #include <string_view>
 
-namespace cygnet::controller::policy {
+namespace cygnet {
 
 [[nodiscard]] inline std::string in_quotes(std::string_view text) {
   return "\"" + std::string(text) + "\"";
 }
 
-}  // namespace cygnet::controller::policy
+}  // namespace cygnet
