@@ -255,9 +255,9 @@ void Device::flush() {
 // ---- Views.
 
 std::optional<proto::PeerId> Device::peer_id(DeviceId device) const {
-  const auto it = peer_ids_.find(device);
-  if (it == peer_ids_.end()) return std::nullopt;
-  return it->second;
+  if (peer_ids_.empty() || !world_.same_block(id_, device)) return std::nullopt;
+  const proto::PeerId id = peer_ids_[world_.place_in_block(device)];
+  return id.value() == 0 ? std::nullopt : std::optional(id);
 }
 
 DeviceId Device::device_id(proto::PeerId peer) const {

@@ -10,7 +10,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -169,7 +168,7 @@ class Device {
   std::unique_ptr<agent::AgentCore> core_;
   std::uint32_t incarnation_ = 0;
   SimBackend backend_;
-  std::unordered_map<DeviceId, proto::PeerId> peer_ids_;  ///< never iterated
+  std::vector<proto::PeerId> peer_ids_;  ///< by place in the block; 0: nobody it knows
   std::map<proto::RekeyCounter, Privates> privates_;
   std::vector<Bytes> signed_;
   std::optional<std::pair<Bytes, Bytes>> last_draw_;  ///< for a planted fault

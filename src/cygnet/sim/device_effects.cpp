@@ -230,7 +230,9 @@ void Device::run(agent::SendProbePayload& e) {
 void Device::run(agent::SetPeer& e) {
   const auto device = device_of(e.config.name);
   CYGNET_ASSERT(device.has_value());
-  peer_ids_[*device] = e.config.peer;
+  CYGNET_ASSERT(world_.same_block(id_, *device));
+  peer_ids_.resize(world_.block_size());
+  peer_ids_[world_.place_in_block(*device)] = e.config.peer;
   backend_.set_peer(e.config.peer, *device);
 }
 

@@ -67,10 +67,13 @@ class World {
 
   // ---- Policy.
   [[nodiscard]] bool same_block(DeviceId a, DeviceId b) const;
+  [[nodiscard]] std::size_t block_size() const {
+    return scenario_.block == 0 ? scenario_.devices : scenario_.block;
+  }
+  [[nodiscard]] std::size_t place_in_block(DeviceId id) const { return id % block_size(); }
   /// A small number for each directed pair of one block, below pair_count().
   [[nodiscard]] std::size_t pair_index(DeviceId from, DeviceId to) const {
-    const std::size_t block = block_size();
-    return from * block + to % block;
+    return from * block_size() + place_in_block(to);
   }
   [[nodiscard]] std::size_t pair_count() const { return devices_.size() * block_size(); }
   [[nodiscard]] bool allowed(DeviceId a, DeviceId b) const;
@@ -112,9 +115,6 @@ class World {
   [[nodiscard]] std::uint32_t spi_of(const Packet& packet) const;
 
  private:
-  [[nodiscard]] std::size_t block_size() const {
-    return scenario_.block == 0 ? devices_.size() : scenario_.block;
-  }
   class Archive;
   void make_flows();
   void run_flow(std::size_t index);

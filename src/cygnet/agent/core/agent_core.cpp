@@ -20,8 +20,8 @@ AgentCore::AgentCore(DeviceIdentity identity, Features features, Abilities abili
       restored_(std::move(restored)),
       time_(build_time, restored_.last_server_time),
       seams_(seams),
-      pins_(restored_.pins),
-      revocations_(restored_.revocations) {}
+      pins_(std::move(restored_.pins)),
+      revocations_(std::move(restored_.revocations)) {}
 
 Effects AgentCore::start(Now now) {
   cursor_ = restored_.table.cursor;
@@ -52,6 +52,7 @@ Effects AgentCore::start(Now now) {
     configure(peer);
   }
   if (restored_.table.settings) take_settings(*restored_.table.settings, now);
+  restored_.table = {};  // all of it is in use by now: DIMs and certificates need not be here twice
   return finish(now);
 }
 
@@ -59,10 +60,10 @@ Effects AgentCore::start(Now now) {
 void AgentCore::begin_rekeying(Now now) {
   rekey_ = rekey::RekeyCore(rekey_params(*settings_));
   feed(rekey::Start{restored_.boot_count, restored_.last_sequence, restored_.sa_state_lost}, now);
-  for (auto& [id, peer] : peers_) {
+  for (Peer& peer : peers_) {
     if (!peer.allowed) continue;
-    feed(rekey::PeerAdded{id, peer.last_accepted ? std::optional(peer.last_accepted->counter)
-                                                 : std::nullopt},
+    feed(rekey::PeerAdded{peer.id, peer.last_accepted ? std::optional(peer.last_accepted->counter)
+                                                      : std::nullopt},
          now);
     if (!peer.dims.empty()) give_to_rekey(peer, peer.dims.rbegin()->first, false, now);
   }
@@ -79,7 +80,7 @@ Effects AgentCore::finish(Now) {
     if (const auto ack = acks_.take()) {
       SendAck message{ack->cursor, {}};
       for (const auto& [id, counter] : ack->pending) {
-        message.pending.push_back({peers_.at(id).device, counter});
+        message.pending.push_back({peer_at(id).device, counter});
       }
       out_.emplace_back(std::move(message));
     }
@@ -99,14 +100,15 @@ Effects AgentCore::on_welcome(const Welcome& welcome, Now now) {
 
   std::set<AckTracker::Item> unsettled;
   if (welcome.resumed) {
-    for (const auto& [id, peer] : peers_) {
-      if (peer.allowed && !peer.dims.empty()) unsettled.insert({id, peer.dims.rbegin()->first});
+    for (const Peer& peer : peers_) {
+      if (peer.allowed && !peer.dims.empty())
+        unsettled.insert({peer.id, peer.dims.rbegin()->first});
     }
   } else {
     cursor_.reset();
   }
   acks_.start(welcome.resumed ? cursor_ : std::nullopt, unsettled);
-  for (auto& [id, peer] : peers_) {
+  for (Peer& peer : peers_) {
     // Jobs of the old stream still count for the table, their cursor was not stored.
     settle_acks(peer);
   }
@@ -181,7 +183,7 @@ void AgentCore::take_revocations(const Revocations& revocations, Now now) {
   if (revocations_ == before) return;
   ++epoch_;
   out_.emplace_back(StoreRevocations{});
-  for (auto& [id, peer] : peers_) {
+  for (Peer& peer : peers_) {
     if (!peer.allowed || peer.dims.empty()) continue;
     if (!is_revoked(peer.dims.rbegin()->second.dim->certificate)) continue;
     out_.emplace_back(Note{NoteLevel::kWarning, "the peer is revoked: its SAs are removed",
@@ -243,7 +245,7 @@ void AgentCore::take_change(const PeerChange& change, Now now) {
 // `unconfirmed`." Its DIM can only come with a change, which confirms it.
 void AgentCore::end_snapshot() {
   if (!snapshot_) return;
-  for (auto& [id, peer] : peers_) {
+  for (Peer& peer : peers_) {
     if (!peer.allowed || snapshot_->contains(peer.device)) continue;
     peer.unconfirmed = true;
     out_.emplace_back(Note{NoteLevel::kWarning,
@@ -401,10 +403,10 @@ Effects AgentCore::on_key_confirmed(const proto::DeviceName& device,
 
 AgentCore::Peer& AgentCore::peer_of(const proto::DeviceName& device) {
   const auto it = ids_.find(device);
-  if (it != ids_.end()) return peers_.at(it->second);
+  if (it != ids_.end()) return peer_at(it->second);
   const proto::PeerId id(static_cast<std::uint32_t>(peers_.size() + 1));
   ids_.emplace(device, id);
-  Peer& peer = peers_[id];
+  Peer& peer = peers_.emplace_back();
   peer.id = id;
   peer.device = device;
   return peer;
@@ -458,7 +460,7 @@ StoredTable AgentCore::table() const {
   StoredTable table;
   table.cursor = cursor_;
   table.settings = settings_;
-  for (const auto& [id, peer] : peers_) {
+  for (const Peer& peer : peers_) {
     StoredPeer stored;
     stored.device = peer.device;
     stored.allowed = peer.allowed;
@@ -488,9 +490,9 @@ std::vector<proto::PeerId> AgentCore::known_peers() const {
 }
 
 std::optional<PeerView> AgentCore::view(proto::PeerId id) const {
-  const auto it = peers_.find(id);
-  if (it == peers_.end()) return std::nullopt;
-  const Peer& peer = it->second;
+  const Peer* const found = find_peer(id);
+  if (found == nullptr) return std::nullopt;
+  const Peer& peer = *found;
   PeerView view;
   view.id = id;
   view.device = peer.device;

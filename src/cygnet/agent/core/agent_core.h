@@ -214,6 +214,11 @@ class AgentCore {
   [[nodiscard]] std::optional<proto::Dim> verified_own_dim(const StoredDim& stored);
   void end_snapshot();
   Peer& peer_of(const proto::DeviceName& device);
+  [[nodiscard]] const Peer* find_peer(proto::PeerId id) const {
+    return id.value() == 0 || id.value() > peers_.size() ? nullptr : &peers_[id.value() - 1];
+  }
+  [[nodiscard]] Peer& peer_at(proto::PeerId id) { return peers_.at(id.value() - 1); }
+  [[nodiscard]] const Peer& peer_at(proto::PeerId id) const { return peers_.at(id.value() - 1); }
   void allow(Peer& peer, Now now);
   void disallow(Peer& peer, Now now);
   void configure(const Peer& peer);
@@ -262,7 +267,7 @@ class AgentCore {
   std::optional<std::set<proto::DeviceName>> snapshot_;  ///< names seen since snapshot_begin
   AckTracker acks_;
 
-  std::map<proto::PeerId, Peer> peers_;
+  std::deque<Peer> peers_;  ///< peer n is the n-th; none ever goes
   std::map<proto::DeviceName, proto::PeerId> ids_;
   std::map<std::uint64_t, proto::PeerId> tickets_;
   std::uint64_t next_ticket_ = 1;

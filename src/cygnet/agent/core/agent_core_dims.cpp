@@ -55,7 +55,7 @@ void AgentCore::judge(Peer& peer, Job job, Now now) {
 Effects AgentCore::on_dim_judged(std::uint64_t ticket, proto::DimCheckResult result, Now now) {
   const auto known = tickets_.find(ticket);
   if (known == tickets_.end()) return finish(now);
-  Peer& peer = peers_.at(known->second);
+  Peer& peer = peer_at(known->second);
   CYGNET_ASSERT(peer.judging && peer.judging->ticket == ticket);
   tickets_.erase(known);
   Job job = std::move(*peer.judging);
@@ -168,7 +168,7 @@ std::optional<std::string> AgentCore::nonce_holder(const proto::DeviceName& devi
   const auto it = nonces_.find(Bytes(nonce.begin(), nonce.end()));
   if (it == nonces_.end()) return std::nullopt;
   const auto& [holder, held_counter] = it->second;
-  const proto::DeviceName& name = peers_.at(holder).device;
+  const proto::DeviceName& name = peer_at(holder).device;
   if (name == device && held_counter == counter) return std::nullopt;
   if (name == device) return "its generation " + proto::to_string(held_counter);
   return name.value();

@@ -83,7 +83,7 @@ Effects AgentCore::on_generation_failed(proto::RekeyCounter counter, const Error
 }
 
 void AgentCore::carry(const rekey::InstallSaPair& effect, Now now) {
-  Peer& peer = peers_.at(effect.peer);
+  Peer& peer = peer_at(effect.peer);
   const auto own = own_.find(effect.pair.local);
   const auto held = peer.dims.find(effect.pair.remote);
   CYGNET_ASSERT(own != own_.end() && own->second.dim);
@@ -104,8 +104,8 @@ void AgentCore::carry(const rekey::InstallSaPair& effect, Now now) {
 Effects AgentCore::on_pair_installed(proto::PeerId peer, proto::SaPairId pair, Now now) {
   if (installing_.erase({peer, pair}) != 0) {
     feed(rekey::SaPairInstalled{peer, pair}, now);
-    settle_acks(peers_.at(peer));
-    prune(peers_.at(peer));
+    settle_acks(peer_at(peer));
+    prune(peer_at(peer));
   }
   return finish(now);
 }
@@ -114,12 +114,12 @@ Effects AgentCore::on_pair_failed(proto::PeerId peer, proto::SaPairId pair, bool
                                   const Error& error, Now now) {
   if (installing_.erase({peer, pair}) != 0) {
     out_.emplace_back(Note{NoteLevel::kWarning, "an SA pair could not be installed",
-                           peers_.at(peer).device, error});
+                           peer_at(peer).device, error});
     feed(rekey::SaPairFailed{peer, pair,
                              collision ? rekey::InstallFailure::kCollision
                                        : rekey::InstallFailure::kTransient},
          now);
-    settle_acks(peers_.at(peer));
+    settle_acks(peer_at(peer));
   }
   return finish(now);
 }
@@ -179,7 +179,7 @@ void AgentCore::carry(const rekey::AcknowledgeDim& effect, Now) {
 }
 
 void AgentCore::carry(const rekey::ReportToController& effect, Now) {
-  const auto name = [&] { return effect.peer ? peers_.at(*effect.peer).device : identity_.device; };
+  const auto name = [&] { return effect.peer ? peer_at(*effect.peer).device : identity_.device; };
   switch (effect.code) {
     //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-A.3.1
     //# If there is no match, then this is considered a controller error, and the IPsec devices
@@ -188,7 +188,7 @@ void AgentCore::carry(const rekey::ReportToController& effect, Now) {
       out_.emplace_back(
           SendReport{NoProposalReport{name(), effect.pair.value_or(proto::SaPairId{})}});
       out_.emplace_back(Note{NoteLevel::kWarning, "no proposal in common with the peer", name(),
-                             effect.peer ? peers_.at(*effect.peer).no_agreement : std::nullopt});
+                             effect.peer ? peer_at(*effect.peer).no_agreement : std::nullopt});
       break;
     case rekey::ReportCode::kInstallFailed:
       out_.emplace_back(SendReport{SaEventReport{
@@ -213,8 +213,7 @@ Effects AgentCore::on_evidence(proto::PeerId peer, proto::SaPairId pair, Evidenc
                                    : kind == EvidenceKind::kProbe ? rekey::Evidence::kProbe
                                                                   : rekey::Evidence::kDummy;
   feed(rekey::InboundEvidence{peer, pair, evidence}, now);
-  const auto it = peers_.find(peer);
-  if (it != peers_.end()) prune(it->second);
+  if (find_peer(peer) != nullptr) prune(peer_at(peer));
   return finish(now);
 }
 
@@ -225,10 +224,10 @@ Effects AgentCore::on_user_traffic(proto::PeerId peer, Now now) {
 
 // "On-demand": policy allows the pair, the controller brings the DIMs when somebody wants it.
 Effects AgentCore::on_packet_waiting(proto::PeerId peer, Now now) {
-  const auto it = peers_.find(peer);
-  if (it != peers_.end() && it->second.allowed && it->second.policy.on_demand &&
-      it->second.dims.empty() && link_up_) {
-    out_.emplace_back(SendWant{it->second.device});
+  const Peer* const known = find_peer(peer);
+  if (known != nullptr && known->allowed && known->policy.on_demand && known->dims.empty() &&
+      link_up_) {
+    out_.emplace_back(SendWant{known->device});
   }
   feed(rekey::PacketWaiting{peer}, now);
   return finish(now);
@@ -321,14 +320,14 @@ std::size_t AgentCore::nonce_collisions(ByteView nonce) const {
       if (!used.insert(spi).second && count) ++collisions;
     }
   };
-  for (const auto& [id, peer] : peers_) {
+  for (const Peer& peer : peers_) {
     for (const auto& [counter, held] : peer.dims) {
       for (const auto& [own_counter, own] : own_) {
         if (own.dim) claim(*own.dim, held.dim->dim, false);
       }
     }
   }
-  for (const auto& [id, peer] : peers_) {
+  for (const Peer& peer : peers_) {
     for (const auto& [counter, held] : peer.dims) claim(candidate, held.dim->dim, true);
   }
   return collisions;

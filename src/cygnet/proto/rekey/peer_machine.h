@@ -64,6 +64,7 @@ class PeerMachine {
   void time_passed(PeerContext& ctx);
 
   [[nodiscard]] std::optional<Timestamp> next_deadline(const PeerContext& ctx) const;
+  [[nodiscard]] PeerId id() const { return id_; }
   [[nodiscard]] bool present() const { return present_; }
   [[nodiscard]] bool nothing_live() const { return live_.empty(); }
   [[nodiscard]] std::optional<RekeyCounter> newest_complete_counter() const;

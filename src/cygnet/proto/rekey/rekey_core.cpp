@@ -40,7 +40,7 @@ Effects RekeyCore::handle(const Event& event, Timestamp now) {
   }
   PeerContext ctx{params_, now, device_.own_, effects.list};
   if (!params_.rules.peers_apart) {
-    for (const auto& [id, peer] : peers_) ctx.pending_peers += peer.has_pending() ? 1U : 0U;
+    for (const PeerMachine& peer : peers_) ctx.pending_peers += peer.has_pending() ? 1U : 0U;
   }
   const bool was_wanted = device_.wanted_.has_value();
   all_deadlines_ = false;
@@ -58,10 +58,9 @@ Effects RekeyCore::handle(const Event& event, Timestamp now) {
     effects.list.emplace_back(seen);
   }
   if (all_deadlines_) {
-    for (const auto& [id, peer] : peers_) reschedule(ctx, id, peer);
+    for (std::size_t slot = 0; slot < peers_.size(); ++slot) reschedule(ctx, slot);
   } else if (touched_) {
-    const auto it = peers_.find(*touched_);
-    if (it != peers_.end()) reschedule(ctx, it->first, it->second);
+    reschedule(ctx, *touched_);
   }
   return effects;
 }
@@ -69,33 +68,32 @@ Effects RekeyCore::handle(const Event& event, Timestamp now) {
 std::optional<Timestamp> RekeyCore::next_deadline() const {
   if (!device_.started_) return std::nullopt;
   std::optional<Timestamp> first = device_.next_deadline(params_);
-  if (!deadlines_.empty() && (!first || deadlines_.begin()->first < *first)) {
-    first = deadlines_.begin()->first;
-  }
-  return first;
+  const std::optional<Timestamp> peers = deadlines_.first();
+  return peers && (!first || *peers < *first) ? peers : first;
 }
 
-void RekeyCore::reschedule(const PeerContext& ctx, PeerId id, const PeerMachine& peer) {
-  const auto at = peer.next_deadline(ctx);
-  note_high_water(peer);
-  const auto old = deadline_of_.find(id);
-  if (old == deadline_of_.end()) {
-    if (!at) return;
-    deadlines_.emplace(*at, id);
-    deadline_of_.emplace(id, *at);
-  } else if (!at) {
-    deadlines_.erase({old->second, id});
-    deadline_of_.erase(old);
-  } else if (old->second != *at) {  // the usual case: it moves
-    auto node = deadlines_.extract({old->second, id});
-    node.value().first = *at;
-    deadlines_.insert(std::move(node));
-    old->second = *at;
-  }
+void RekeyCore::reschedule(const PeerContext& ctx, std::size_t slot) {
+  deadlines_.set(slot, peers_[slot].next_deadline(ctx));
+  note_high_water(peers_[slot]);
 }
 
 void RekeyCore::note_high_water(const PeerMachine& peer) {
   high_water_.sa_pairs_per_peer_max = std::max(high_water_.sa_pairs_per_peer_max, peer.sa_pairs());
+}
+
+// Handles rise from 1 and a peer that was ever added stays, so each stands at most as far from the
+// first as its number says; in the agent, exactly there.
+std::size_t RekeyCore::slot_of(PeerId id) const {
+  const std::size_t end = std::min<std::size_t>(peers_.size(), id.value());
+  if (end > 0 && peers_[end - 1].id() == id) return end - 1;
+  const auto it = std::lower_bound(peers_.begin(), peers_.end(), id,
+                                   [](const PeerMachine& p, PeerId key) { return p.id() < key; });
+  return static_cast<std::size_t>(it - peers_.begin());
+}
+
+const PeerMachine* RekeyCore::find(PeerId id) const {
+  const std::size_t slot = slot_of(id);
+  return slot < peers_.size() && peers_[slot].id() == id ? &peers_[slot] : nullptr;
 }
 
 //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4
@@ -104,10 +102,10 @@ void RekeyCore::note_high_water(const PeerMachine& peer) {
 //
 // Whatever concerns a peer goes to the one machine of that peer, which knows of no other.
 PeerMachine* RekeyCore::find_present(PeerId id) {
-  const auto it = peers_.find(id);
-  if (it == peers_.end() || !it->second.present()) return nullptr;
-  touched_ = id;
-  return &it->second;
+  const std::size_t slot = slot_of(id);
+  if (slot == peers_.size() || peers_[slot].id() != id || !peers_[slot].present()) return nullptr;
+  touched_ = slot;
+  return &peers_[slot];
 }
 
 // ---- start and settings ----------------------------------------------------
@@ -179,7 +177,7 @@ std::optional<Rejected> RekeyCore::on(const GenerationReady& event, PeerContext&
   own->random = event.random;
   high_water_.dh_private_alive_max =
       std::max(high_water_.dh_private_alive_max, device_.private_alive());
-  for (auto& [id, peer] : peers_) peer.own_ready(ctx, event.counter);
+  for (PeerMachine& peer : peers_) peer.own_ready(ctx, event.counter);
   all_deadlines_ = true;
   return std::nullopt;
 }
@@ -224,7 +222,7 @@ void RekeyCore::accept(PeerContext& ctx, OwnGeneration& own, Timestamp accepted_
   seen.what = Observed::kGenerationAccepted;
   seen.counter = own.counter;
   ctx.out.emplace_back(seen);
-  for (auto& [id, peer] : peers_) peer.own_accepted(ctx);
+  for (PeerMachine& peer : peers_) peer.own_accepted(ctx);
 }
 
 std::optional<Rejected> RekeyCore::on(const PublishRefused& event, PeerContext& ctx) {
@@ -270,7 +268,7 @@ void RekeyCore::give_up_newest(PeerContext& ctx) {
   const RekeyCounter counter = own.counter;
   const bool drawn = own.private_held;
   own.private_held = false;  // so that no peer asks for it again
-  for (auto& [id, peer] : peers_) peer.own_given_up(ctx, counter);
+  for (PeerMachine& peer : peers_) peer.own_given_up(ctx, counter);
   all_deadlines_ = true;
   if (drawn) {
     ctx.out.emplace_back(EraseDhPair{counter});
@@ -327,7 +325,7 @@ std::optional<Rejected> RekeyCore::on(const OwnDimReported& event, PeerContext& 
 void RekeyCore::lose_state(PeerContext& ctx, RekeyCounter stored) {
   ctx.out.emplace_back(
       ReportToController{ReportCode::kOwnDimNewer, std::nullopt, std::nullopt, stored});
-  for (auto& [id, peer] : peers_) peer.lose_everything(ctx);
+  for (PeerMachine& peer : peers_) peer.lose_everything(ctx);
   while (!device_.own_.empty()) give_up_newest(ctx);
   device_.boot_count_ = std::max(device_.boot_count_, stored.boot_count()) + 1;
   device_.last_sequence_ = 0;
@@ -350,7 +348,7 @@ std::optional<Rejected> RekeyCore::on(const DeliveryMark& event, PeerContext& ct
     PeerMachine* peer = find_present(id);
     if (peer == nullptr) continue;
     peer->acknowledged(ctx, event.counter);
-    reschedule(ctx, id, *peer);
+    reschedule(ctx, *touched_);
   }
   return std::nullopt;
 }
@@ -358,11 +356,14 @@ std::optional<Rejected> RekeyCore::on(const DeliveryMark& event, PeerContext& ct
 // ---- peers -----------------------------------------------------------------
 
 std::optional<Rejected> RekeyCore::on(const PeerAdded& event, PeerContext& ctx) {
-  const auto it = peers_.find(event.peer);
-  if (it != peers_.end() && it->second.present()) return Rejected::kAlreadyThere;
-  PeerMachine& peer = peers_.try_emplace(event.peer, event.peer).first->second;
-  touched_ = event.peer;
-  return peer.add(ctx, event.last_accepted);
+  if (present(event.peer)) return Rejected::kAlreadyThere;
+  const std::size_t slot = slot_of(event.peer);
+  if (slot == peers_.size() || peers_[slot].id() != event.peer) {
+    peers_.emplace(peers_.begin() + static_cast<std::ptrdiff_t>(slot), event.peer);
+    deadlines_.insert(slot);
+  }
+  touched_ = slot;
+  return peers_[slot].add(ctx, event.last_accepted);
 }
 
 std::optional<Rejected> RekeyCore::on(const PeerRemoved& event, PeerContext& ctx) {
@@ -393,7 +394,7 @@ std::optional<Rejected> RekeyCore::on(const SaPairLost& event, PeerContext& ctx)
 }
 
 std::optional<Rejected> RekeyCore::on(const CountersUnknown&, PeerContext& ctx) {
-  for (auto& [id, peer] : peers_) peer.lose_pairs(ctx);
+  for (PeerMachine& peer : peers_) peer.lose_pairs(ctx);
   all_deadlines_ = true;
   if (!device_.wanted_) device_.wanted_ = RekeyCause::kCountersUnknown;
   return std::nullopt;
@@ -442,15 +443,14 @@ std::optional<Rejected> RekeyCore::on(const MissingNewest& event, PeerContext& c
 std::optional<Rejected> RekeyCore::on(const TimePassed&, PeerContext& ctx) {
   const auto due = next_deadline();
   if (!due || ctx.now < *due) return Rejected::kNothingDue;
-  while (!deadlines_.empty() && deadlines_.begin()->first <= ctx.now) {
-    const PeerId id = deadlines_.begin()->second;
-    PeerMachine& peer = peers_.at(id);
-    peer.time_passed(ctx);
-    reschedule(ctx, id, peer);
+  for (auto at = deadlines_.first(); at && *at <= ctx.now; at = deadlines_.first()) {
+    const std::size_t slot = deadlines_.first_slot();
+    peers_[slot].time_passed(ctx);
+    reschedule(ctx, slot);
     // time_passed() acted on everything due; a deadline that did not move would never end this
     // loop.
-    const auto next = deadline_of_.find(id);
-    CYGNET_ASSERT(next == deadline_of_.end() || next->second > ctx.now);
+    const auto next = deadlines_.of(slot);
+    CYGNET_ASSERT(!next || *next > ctx.now);
   }
   if (device_.not_before_ && ctx.now >= *device_.not_before_) device_.not_before_.reset();
   if (device_.publish_again_ && ctx.now >= *device_.publish_again_) {
@@ -481,7 +481,7 @@ std::optional<Rejected> RekeyCore::on(const TimePassed&, PeerContext& ctx) {
 // one will be made from it ("A generation without its private value keeps its SAs and gets no new
 // ones").
 void RekeyCore::erase_private(PeerContext& ctx, RekeyCounter counter, bool at_cap) {
-  for (auto& [id, peer] : peers_) peer.before_erasing(ctx, counter, at_cap);
+  for (PeerMachine& peer : peers_) peer.before_erasing(ctx, counter, at_cap);
   for (OwnGeneration& own : device_.own_) {
     if (own.counter != counter) continue;
     CYGNET_ASSERT(own.private_held);
@@ -492,7 +492,7 @@ void RekeyCore::erase_private(PeerContext& ctx, RekeyCounter counter, bool at_ca
   seen.what = Observed::kDhErased;
   seen.counter = counter;
   ctx.out.emplace_back(seen);
-  for (auto& [id, peer] : peers_) peer.own_changed(ctx);
+  for (PeerMachine& peer : peers_) peer.own_changed(ctx);
   all_deadlines_ = true;
 }
 
@@ -501,16 +501,16 @@ void RekeyCore::erase_private(PeerContext& ctx, RekeyCounter counter, bool at_ca
 bool RekeyCore::may_publish(const OwnGeneration& own) const {
   if (own.awaited == 0 || !params_.rules.install_before_publish) return true;
   return !params_.rules.publish_after_all &&
-         std::any_of(peers_.begin(), peers_.end(), [&](const auto& peer) {
-           return peer.second.sa_pairs_of(own.counter, false) > 0 &&
-                  peer.second.sa_pairs_of(own.counter, true) == 0;
+         std::any_of(peers_.begin(), peers_.end(), [&](const PeerMachine& peer) {
+           return peer.sa_pairs_of(own.counter, false) > 0 &&
+                  peer.sa_pairs_of(own.counter, true) == 0;
          });
 }
 
 bool RekeyCore::is_needed(const OwnGeneration& own) const {
   if (params_.rules.forget_after_all || own.sa_pairs == 0) return own.sa_pairs != 0;
-  return std::none_of(peers_.begin(), peers_.end(), [&](const auto& peer) {
-    return peer.second.present() && peer.second.sa_pairs_of(own.counter, false) == 0;
+  return std::none_of(peers_.begin(), peers_.end(), [&](const PeerMachine& peer) {
+    return peer.present() && peer.sa_pairs_of(own.counter, false) == 0;
   });
 }
 
@@ -587,38 +587,38 @@ void RekeyCore::settle_device(PeerContext& ctx) {
 
 DeviceStatus RekeyCore::device_status() const { return device_.status(); }
 
-bool RekeyCore::present(PeerId peer) const {
-  const auto it = peers_.find(peer);
-  return it != peers_.end() && it->second.present();
+bool RekeyCore::present(PeerId id) const {
+  const PeerMachine* const peer = find(id);
+  return peer != nullptr && peer->present();
 }
 
-std::optional<RemoteStatus> RekeyCore::remote_status(PeerId peer, RekeyCounter remote) const {
-  const auto it = peers_.find(peer);
-  return it == peers_.end() ? std::nullopt : it->second.remote_status(remote);
+std::optional<RemoteStatus> RekeyCore::remote_status(PeerId id, RekeyCounter remote) const {
+  const PeerMachine* const peer = find(id);
+  return peer == nullptr ? std::nullopt : peer->remote_status(remote);
 }
 
-bool RekeyCore::nothing_live(PeerId peer) const {
-  const auto it = peers_.find(peer);
-  return it == peers_.end() || !it->second.present() || it->second.nothing_live();
+bool RekeyCore::nothing_live(PeerId id) const {
+  const PeerMachine* const peer = find(id);
+  return peer == nullptr || !peer->present() || peer->nothing_live();
 }
 
 std::optional<PeerStatus> RekeyCore::peer_status(PeerId id) const {
-  const auto it = peers_.find(id);
-  if (it == peers_.end()) return std::nullopt;
+  const PeerMachine* const peer = find(id);
+  if (peer == nullptr) return std::nullopt;
   std::vector<OwnGeneration> own = device_.own_;
   std::vector<Effect> none;
-  return it->second.status(PeerContext{params_, Timestamp(), own, none});
+  return peer->status(PeerContext{params_, Timestamp(), own, none});
 }
 
 std::optional<RekeyCounter> RekeyCore::newest_complete(PeerId id) const {
-  const auto it = peers_.find(id);
-  return it == peers_.end() ? std::nullopt : it->second.newest_complete_counter();
+  const PeerMachine* const peer = find(id);
+  return peer == nullptr ? std::nullopt : peer->newest_complete_counter();
 }
 
 std::vector<PeerId> RekeyCore::peers() const {
   std::vector<PeerId> ids;
-  for (const auto& [id, peer] : peers_) {
-    if (peer.present()) ids.push_back(id);
+  for (const PeerMachine& peer : peers_) {
+    if (peer.present()) ids.push_back(peer.id());
   }
   return ids;
 }
@@ -626,14 +626,14 @@ std::vector<PeerId> RekeyCore::peers() const {
 Counts RekeyCore::counts() const {
   Counts counts = high_water_;
   counts.dh_private_alive = device_.private_alive();
-  for (const auto& [id, peer] : peers_) counts.sa_pairs += peer.sa_pairs();
+  for (const PeerMachine& peer : peers_) counts.sa_pairs += peer.sa_pairs();
   return counts;
 }
 
 void RekeyCore::describe(StateSink& sink) const {
   device_.describe(sink);
   sink.number(peers_.size());
-  for (const auto& [id, peer] : peers_) peer.describe(sink);
+  for (const PeerMachine& peer : peers_) peer.describe(sink);
 }
 
 std::size_t RekeyCore::hash() const {

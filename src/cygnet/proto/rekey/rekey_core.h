@@ -41,13 +41,12 @@
 /// generation and SettingsChanged are O(n).
 
 #include <cstddef>
-#include <map>
 #include <optional>
-#include <set>
 #include <utility>
 #include <vector>
 
 #include "cygnet/base/time.h"
+#include "cygnet/proto/rekey/deadlines.h"
 #include "cygnet/proto/rekey/device_machine.h"
 #include "cygnet/proto/rekey/effects.h"
 #include "cygnet/proto/rekey/events.h"
@@ -122,6 +121,9 @@ class RekeyCore {
   std::optional<Rejected> on(const MissingNewest& event, PeerContext& ctx);
   std::optional<Rejected> on(const TimePassed& event, PeerContext& ctx);
 
+  /// Where the peer stands, or would stand, in peers_.
+  [[nodiscard]] std::size_t slot_of(PeerId peer) const;
+  [[nodiscard]] const PeerMachine* find(PeerId peer) const;
   [[nodiscard]] PeerMachine* find_present(PeerId peer);
   void start_generation(PeerContext& ctx);
   void give_up_newest(PeerContext& ctx);
@@ -133,19 +135,18 @@ class RekeyCore {
   [[nodiscard]] bool is_needed(const OwnGeneration& own) const;  ///< its private value
   void settle_device(PeerContext& ctx);
   void pause(Duration pause);
-  void reschedule(const PeerContext& ctx, PeerId id, const PeerMachine& peer);
+  void reschedule(const PeerContext& ctx, std::size_t slot);
   void note_high_water(const PeerMachine& peer);
 
   RekeyParams params_;
   DeviceMachine device_;
-  std::map<PeerId, PeerMachine> peers_;
-  std::map<PeerId, Timestamp> deadline_of_;           ///< derived: peers with a deadline …
-  std::set<std::pair<Timestamp, PeerId>> deadlines_;  ///< … in order
+  std::vector<PeerMachine> peers_;  ///< ascending by id
+  Deadlines deadlines_;             ///< derived; by their places in peers_
   Counts high_water_;
 
   // Only within one handle() call.
   bool all_deadlines_ = false;
-  std::optional<PeerId> touched_;
+  std::optional<std::size_t> touched_;  ///< a place in peers_
   std::optional<Duration> pause_;
 };
 
