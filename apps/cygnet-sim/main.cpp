@@ -7,6 +7,7 @@
 #include <sstream>
 #include <string>
 
+#include "address_space.h"
 #include "cygnet/sim/plan.h"
 #include "cygnet/sim/runner.h"
 #include "cygnet/sim/seed_file.h"
@@ -50,6 +51,8 @@ struct Chosen {
 sim::RunReport run_one(const Chosen& chosen) {
   const sim::Scenario& scenario = chosen.run.scenario;
   const std::uint64_t seed = chosen.file.seed;
+  constexpr std::uint32_t kLarge = 256;
+  if (scenario.devices >= kLarge) cygnet::apps::reserve_in_huge_pages(std::size_t{1} << 32);
   const auto began = std::chrono::steady_clock::now();
   sim::RunReport report = sim::run(scenario, seed, chosen.run.plants);
   const double took =
