@@ -59,10 +59,7 @@ class Chaos:
         self.lab = Lab("cygchaos")
         self.mesh = Mesh(self.lab, self.options.bin, self.options.devices, lambda text: None)
         self.pcap = os.path.join(self.lab.dir, "underlay.pcap")
-        self.capture = self.lab.start("tcpdump", ["tcpdump", "-i", "any", "-Q", "in", "-s", "128", "-B", "65536", "-n", "-U",
-                                                  "-Z", "root", "-w", self.pcap], ns=self.mesh.router)
-        self.lab.wait("the capture to start", lambda: os.path.exists(self.pcap) and os.path.getsize(self.pcap) >= 24,
-                      10, watch=[self.capture])
+        self.capture = self.mesh.capture_underlay(self.pcap)
         self.mesh.init_controller()
         self.mesh.start_controller()
         self.mesh.await_controller()
@@ -90,19 +87,7 @@ class Chaos:
             return accounting.parse_log(f.read())
 
     def start_traffic(self, device):
-        peers = []
-        for other in self.mesh.devices:
-            if other is not device:
-                v6 = (device.number + other.number) % 2 == 1  # half of the pairs speak IPv6 inside
-                peers += ["--peer", f"{other.number}={other.inner6 if v6 else other.inner4},"
-                                    f"{device.inner6 if v6 else device.inner4}"]
-        log = os.path.join(self.lab.dir, f"{device.name}.traffic")
-        endpoint = self.lab.start(
-            f"traffic-{device.name}",
-            [os.path.join(self.options.bin, "cygnet-traffic"), "run", "--self", str(device.number), "--rate",
-             str(self.options.rate), "--tcp-mbit", "0", "--payload", str(PAYLOAD), "--log", log, *peers], ns=device.ns)
-        endpoint.sockets = len({peer.split(",")[-1] for peer in peers[1::2]})  # one a local address
-        self.traffic.append((log, endpoint))
+        self.traffic.append(self.mesh.start_traffic(device, self.options.rate, "--tcp-mbit", 0, "--payload", PAYLOAD))
 
     def settle(self, what, drained=False):
         self.lab.wait(what, self.mesh.settled if drained else self.mesh.newest_on_newest, SETTLE_S, every=0.1,
@@ -369,7 +354,7 @@ def main(argv):
         if chaos.lab:
             chaos.lab.close()
 
-    return attended("chaos", chaos.run, failed, clean)
+    return attended("chaos", chaos.run, failed, clean=clean)
 
 
 if __name__ == "__main__":

@@ -28,14 +28,7 @@ class FaultTest(MeshTest):
     def start_traffic(self):
         self.traffic = []
         for d in self.mesh.devices:
-            peers = []
-            for o in self.mesh.devices:
-                if o is not d:
-                    peers += ["--peer", f"{o.number}={o.inner4},{d.inner4}"]
-            log = os.path.join(self.lab.dir, f"{d.name}.traffic")
-            self.traffic.append((log, self.lab.start(
-                f"traffic-{d.name}", [os.path.join(BIN, "cygnet-traffic"), "run", "--self", str(d.number), "--rate", str(RATE),
-                                      "--tcp-mbit", "0", "--payload", str(PAYLOAD), "--log", log, *peers], ns=d.ns)))
+            self.traffic.append(self.mesh.start_traffic(d, RATE, "--tcp-mbit", 0, "--payload", PAYLOAD, ipv6=False))
         self.lab.wait("the endpoints to listen", lambda: all(self.listens(p) for _, p in self.traffic), 20)
         self.start_ns = time.monotonic_ns()
 

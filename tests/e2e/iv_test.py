@@ -6,7 +6,7 @@ import pathlib
 import signal
 import unittest
 
-from support import BIN, MeshTest
+from support import MeshTest
 
 
 class NoIvTwice(MeshTest):
@@ -19,14 +19,7 @@ class NoIvTwice(MeshTest):
         self.mesh.cygnet("apply", "-f", path)
 
     def start_traffic(self):
-        self.traffic = []
-        for d in self.mesh.devices:
-            peers = []
-            for o in self.mesh.devices:
-                if o is not d:
-                    peers += ["--peer", f"{o.number}={o.inner4},{d.inner4}"]
-            self.traffic.append(self.lab.start(f"traffic-{d.name}", [os.path.join(BIN, "cygnet-traffic"), "run", "--self", str(d.number), "--rate", "100",
-                                                 "--tcp-mbit", "0", "--log", os.path.join(self.lab.dir, d.name + ".log"), *peers], ns=d.ns))
+        self.traffic = [self.mesh.start_traffic(d, 100, "--tcp-mbit", 0, ipv6=False)[1] for d in self.mesh.devices]
 
     def test_no_spi_and_iv_twice(self):
         tcpdump, path = self.capture()

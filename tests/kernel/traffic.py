@@ -51,17 +51,9 @@ class TrafficTest(MeshTest):
         self.start_traffic(device)
 
     def start_traffic(self, device):
-        peers = []
-        for other in self.mesh.devices:
-            if other is not device:
-                v6 = (device.number + other.number) % 2 == 1   # half of the pairs speak IPv6 inside
-                peers += ["--peer", f"{other.number}={other.inner6 if v6 else other.inner4},"
-                                    f"{device.inner6 if v6 else device.inner4}"]
-        log = os.path.join(self.lab.dir, f"{device.name}.traffic")
-        process = self.lab.start(f"traffic-{device.name}", [
-            os.path.join(BIN, "cygnet-traffic"), "run", "--self", str(device.number), "--rate", str(self.rate), "--tcp-mbit",
-            str(self.tcp_mbit), "--payload", str(PAYLOAD), "--log", log, "--summary", log + ".json", *peers], ns=device.ns)
-        self.traffic.append((log, process))
+        summary = os.path.join(self.lab.dir, f"{device.name}.traffic.json")
+        self.traffic.append(self.mesh.start_traffic(device, self.rate, "--tcp-mbit", self.tcp_mbit, "--payload", PAYLOAD,
+                                                    "--summary", summary))
 
     def dump(self, name, ns, *what):
         """tcpdump with room for a slow machine: (process, path)."""

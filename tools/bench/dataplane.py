@@ -17,7 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from tunnels import Cygnet, Nebula, StrongSwan, Tunnel, WireguardGo, available  # noqa: E402
 from measure import Ends  # noqa: E402
 from chart import bars  # noqa: E402
-from lab import Lab, LabError  # noqa: E402
+from lab import Lab, LabError, attended  # noqa: E402
 
 PEERS = {"veth": Tunnel, "wireguard-go": WireguardGo, "nebula": Nebula, "strongswan": StrongSwan}
 # What is shown, where it is found, and its unit.
@@ -106,52 +106,48 @@ def summary(results):
     return "cygnet against " + "; ".join(parts)
 
 
+def measured(args, lab):
+    tunnels = [Cygnet(lab, args.bin)]
+    for name in filter(None, args.peers.split(",")):
+        if name not in PEERS:
+            raise LabError(f"--peers: no tunnel is called {name}; there are {', '.join(PEERS)}")
+        available(name)
+        tunnels.append(PEERS[name](lab))
+    if args.peer_bin:
+        tunnels.append(WireguardGo(lab, os.path.abspath(args.peer_bin), "wireguard-go-new"))
+    ends = {}
+    for tunnel in tunnels:
+        print(f"setting up {tunnel.name}", flush=True)
+        tunnel.up()
+        tunnel.await_up()
+        ends[tunnel.name] = Ends(lab, tunnel, args.seconds)
+    rounds = {t.name: [] for t in tunnels}
+    for number in range(args.rounds):
+        for tunnel in tunnels:
+            result = one_round(tunnel, ends[tunnel.name], args.only)
+            rounds[tunnel.name].append(result)
+            shown = ", ".join(f"{k} {next(iter(v.values())):,.2f}" for k, v in result.items())
+            print(f"round {number + 1} {tunnel.name}: {shown}", flush=True)
+    results = {name: medians(r) for name, r in rounds.items()}
+    versions = {t.name: t.version() for t in tunnels}
+    table(results)
+    if args.json:
+        with open(args.json, "w") as f:
+            json.dump({"medians": results, "rounds": rounds, "versions": versions, "seconds": args.seconds,
+                       "cpus": os.cpu_count(), "kernel": os.uname().release}, f, indent=1)
+    if args.svg:
+        groups = [(title, unit, [(n, r[key][number]) for n, r in results.items() if r.get(key, {}).get(number)])
+                  for title, (key, number), unit in ROWS]
+        with open(args.svg, "w") as f:
+            f.write(bars([g for g in groups if g[2]], "Tunnels between two namespaces of one machine"))
+    print("\n" + summary(results))
+    return 0
+
+
 def main():
     args = arguments()
     lab = Lab("cygbench")
-    try:
-        tunnels = [Cygnet(lab, args.bin)]
-        for name in filter(None, args.peers.split(",")):
-            if name not in PEERS:
-                raise LabError(f"--peers: no tunnel is called {name}; there are {', '.join(PEERS)}")
-            available(name)
-            tunnels.append(PEERS[name](lab))
-        if args.peer_bin:
-            tunnels.append(WireguardGo(lab, os.path.abspath(args.peer_bin), "wireguard-go-new"))
-        ends = {}
-        for tunnel in tunnels:
-            print(f"setting up {tunnel.name}", flush=True)
-            tunnel.up()
-            tunnel.await_up()
-            ends[tunnel.name] = Ends(lab, tunnel, args.seconds)
-        rounds = {t.name: [] for t in tunnels}
-        for number in range(args.rounds):
-            for tunnel in tunnels:
-                result = one_round(tunnel, ends[tunnel.name], args.only)
-                rounds[tunnel.name].append(result)
-                shown = ", ".join(f"{k} {next(iter(v.values())):,.2f}" for k, v in result.items())
-                print(f"round {number + 1} {tunnel.name}: {shown}", flush=True)
-        results = {name: medians(r) for name, r in rounds.items()}
-        versions = {t.name: t.version() for t in tunnels}
-        table(results)
-        if args.json:
-            with open(args.json, "w") as f:
-                json.dump({"medians": results, "rounds": rounds, "versions": versions, "seconds": args.seconds,
-                           "cpus": os.cpu_count(), "kernel": os.uname().release}, f, indent=1)
-        if args.svg:
-            groups = [(title, unit, [(n, r[key][number]) for n, r in results.items() if r.get(key, {}).get(number)])
-                      for title, (key, number), unit in ROWS]
-            with open(args.svg, "w") as f:
-                f.write(bars([g for g in groups if g[2]], "Tunnels between two namespaces of one machine"))
-        print("\n" + summary(results))
-        return 0
-    except LabError as error:
-        print(f"./dev bench dataplane: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    finally:
-        lab.close()
+    return attended("./dev bench dataplane", lambda: measured(args, lab), clean=lab.close)
 
 
 if __name__ == "__main__":

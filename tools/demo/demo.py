@@ -46,11 +46,7 @@ class Demo:
         self.mesh = Mesh(self.lab, self.options.bin, n, self.say, nat=not self.options.no_nat)
         self.mesh.choose_data_planes(self.options.data_plane)
         self.pcap = os.path.join(self.lab.dir, "underlay.pcap")
-        snap = "0" if self.options.evidence else "128"
-        self.capture = self.lab.start("tcpdump", ["tcpdump", "-i", "any", "-Q", "in", "-s", snap, "-B", "131072", "-n",
-                                                  "-U", "-Z", "root", "-w", self.pcap], ns=self.mesh.router)
-        self.lab.wait("the capture to start", lambda: os.path.exists(self.pcap) and os.path.getsize(self.pcap) >= 24,
-                      10, watch=[self.capture])
+        self.capture = self.mesh.capture_underlay(self.pcap, octets=0 if self.options.evidence else 128)
         self.say("Controller:")
         self.mesh.init_controller()
         self.mesh.start_controller()
@@ -81,18 +77,8 @@ class Demo:
     def start_traffic(self, device):
         n = len(self.mesh.devices)
         rate = min(self.options.rate, RATE_TOTAL / (n * (n - 1)))
-        peers = []
-        for other in self.mesh.devices:
-            if other is device:
-                continue
-            v6 = (device.number + other.number) % 2 == 1  # half of the pairs speak IPv6 inside
-            peers += ["--peer", f"{other.number}={other.inner6 if v6 else other.inner4},"
-                                f"{device.inner6 if v6 else device.inner4}"]
-        log = os.path.join(self.lab.dir, f"{device.name}.traffic")
-        self.traffic.append((device, log, self.lab.start(
-            f"traffic-{device.name}",
-            [os.path.join(self.options.bin, "cygnet-traffic"), "run", "--self", str(device.number), "--rate", str(rate),
-             "--tcp-mbit", str(self.options.tcp_mbit), "--log", log, "--summary", log + ".json", *peers], ns=device.ns)))
+        summary = os.path.join(self.lab.dir, f"{device.name}.traffic.json")
+        self.traffic.append((device, *self.mesh.start_traffic(device, rate, "--tcp-mbit", self.options.tcp_mbit, "--summary", summary)))
 
     # -- the run -------------------------------------------------------------------------------
     def run(self):
@@ -140,7 +126,8 @@ class Demo:
         inner = ["10.77.0.0/16", "fd77:77::/32"] + [f"{a}/128" for a in self.mesh_addresses()]
         seen = reporting.capture(self.options.bin, self.pcap, CONTROL_PORT, inner)
         tcp = [json.load(open(log + ".json")) for log in logs]
-        out = {"devices": n, "data_planes": [d.data_plane for d in self.mesh.devices], "pairs_expected": n * (n - 1) // 2, "pairs_up": phases.windows[0].extra.pop("pairs_up"),
+        out = {"devices": n, "data_planes": [d.data_plane for d in self.mesh.devices],
+               "pairs_expected": n * (n - 1) // 2, "pairs_up": phases.windows[0].extra.pop("pairs_up"),
                "rekeys": phases.rekeys,
                **reporting.build(phases.windows, by_phase, n * (n - 1)),
                "cleartext_packets": seen["cleartext_packets"], "esp_packets": seen["esp_packets"],
@@ -242,7 +229,7 @@ def main(argv):
             demo.lab.close()
             print("Everything the demo made has been removed.")
 
-    return attended("demo", run, failed, clean)
+    return attended("demo", run, failed, clean=clean)
 
 
 if __name__ == "__main__":

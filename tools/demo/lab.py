@@ -21,7 +21,7 @@ class LabError(Exception):
     """Something a reader can act on; its text is shown without a traceback."""
 
 
-def attended(name, run, failed, clean):
+def attended(name, run, failed=lambda error: None, *, clean):
     """run() as the whole of a program that makes a lab; the program's exit code.
 
     Whatever ends it (SIGTERM and Ctrl-C too), clean() runs, and nothing interrupts that: half a mesh

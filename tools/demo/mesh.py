@@ -141,6 +141,29 @@ class Mesh:
         return device.agent
 
     # -- what is true now ----------------------------------------------------------------------
+    def capture_underlay(self, path, octets=128):
+        """What comes to the router, so many octets of each packet (0: all), until SIGINT; its log then says what it missed."""
+        # Written a buffer at a time: one write a packet is what a capture falls behind by.
+        capture = self.lab.start("tcpdump", ["tcpdump", "-i", "any", "-Q", "in", "-s", str(octets), "-B", "131072", "-n",
+                                             "-Z", "root", "-w", path], ns=self.router)
+        self.lab.wait("the capture to start", lambda: "listening on" in capture.tail(), 10, watch=[capture])
+        return capture
+
+    def start_traffic(self, device, rate, *arguments, ipv6=True):
+        """Counted datagrams to every other device: (log, process). With ipv6, half of the pairs speak that inside."""
+        peers = []
+        for other in self.devices:
+            if other is not device:
+                ends = (other.inner6, device.inner6) if ipv6 and (device.number + other.number) % 2 == 1 \
+                    else (other.inner4, device.inner4)
+                peers += ["--peer", f"{other.number}={','.join(ends)}"]
+        log = os.path.join(self.lab.dir, f"{device.name}.traffic")
+        process = self.lab.start(
+            f"traffic-{device.name}", [os.path.join(self.bin, "cygnet-traffic"), "run", "--self", str(device.number),
+                                       "--rate", str(rate), "--log", log, *map(str, arguments), *peers], ns=device.ns)
+        process.sockets = len({peer.split(",")[-1] for peer in peers[1::2]})  # one a local address
+        return log, process
+
     def settled(self, devices=None, peers_wanted=None):
         """Every pair newest x newest, confirmed, with one SA pair at both ends."""
         devices = self.devices if devices is None else devices
