@@ -485,7 +485,10 @@ std::optional<proto::PeerId> AgentCore::find(const proto::DeviceName& device) co
 
 std::vector<proto::PeerId> AgentCore::known_peers() const {
   std::vector<proto::PeerId> ids;
-  for (const auto& [device, id] : ids_) ids.push_back(id);
+  for (const Peer& peer : peers_) ids.push_back(peer.id);
+  std::sort(ids.begin(), ids.end(), [this](proto::PeerId a, proto::PeerId b) {
+    return peer_at(a).device < peer_at(b).device;
+  });
   return ids;
 }
 

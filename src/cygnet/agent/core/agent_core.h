@@ -17,6 +17,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -161,7 +162,7 @@ class AgentCore {
   }
   [[nodiscard]] std::optional<proto::PeerId> find(const proto::DeviceName& device) const;
   [[nodiscard]] std::optional<PeerView> view(proto::PeerId peer) const;
-  [[nodiscard]] std::vector<proto::PeerId> known_peers() const;  ///< removed ones too
+  [[nodiscard]] std::vector<proto::PeerId> known_peers() const;  ///< by name, removed ones too
   [[nodiscard]] bool publish_waits() const;
   [[nodiscard]] const std::vector<std::string>& proposals_left_out() const { return left_out_; }
   /// DIMs refused since the start, by error code.
@@ -268,7 +269,7 @@ class AgentCore {
   AckTracker acks_;
 
   std::deque<Peer> peers_;  ///< peer n is the n-th; none ever goes
-  std::map<proto::DeviceName, proto::PeerId> ids_;
+  std::unordered_map<proto::DeviceName, proto::PeerId> ids_;  ///< asked only, never gone through
   std::map<std::uint64_t, proto::PeerId> tickets_;
   std::uint64_t next_ticket_ = 1;
   std::uint64_t epoch_ = 1;  ///< rises with whatever a DIM check depends on
@@ -280,6 +281,7 @@ class AgentCore {
   std::optional<std::array<std::uint8_t, 8>> request_cookie_;  ///< of the REQUEST being handled
 
   proto::rekey::RekeyCore rekey_;
+  bool feeding_ = false;
   std::deque<proto::rekey::Event> events_;  ///< that effects caused, to be handled next
   Effects out_;
 };

@@ -20,13 +20,22 @@ constexpr std::size_t kSignedKept = 256;
 // Effects are carried out in list order; events that carrying them out causes (a negotiation that
 // fails) come after the whole list.
 void AgentCore::feed(const rekey::Event& event, Now now) {
-  events_.push_back(event);
-  if (events_.size() > 1) return;  // an outer call is at it
-  while (!events_.empty()) {
-    rekey::Effects effects = rekey_.handle(events_.front(), now.mono);
-    for (const rekey::Effect& effect : effects.list) carry_out(effect, now);
-    events_.pop_front();
+  if (feeding_) {
+    events_.push_back(event);
+    return;
   }
+  feeding_ = true;
+  const auto handle = [&](const rekey::Event& one) {
+    const rekey::Effects effects = rekey_.handle(one, now.mono);
+    for (const rekey::Effect& effect : effects.list) carry_out(effect, now);
+  };
+  handle(event);  // hardly ever followed by another, so not put into the queue
+  while (!events_.empty()) {
+    const rekey::Event next = std::move(events_.front());
+    events_.pop_front();
+    handle(next);
+  }
+  feeding_ = false;
 }
 
 void AgentCore::carry_out(const rekey::Effect& effect, Now now) {
