@@ -211,6 +211,7 @@ int main(int argc, char** argv) {
   const auto common = [&](CLI::App* sub) {
     sub->add_option("--scenario", chosen.file.scenario, "see `cygnet-sim scenarios`");
     sub->add_option("--devices", chosen.file.devices, "another number of devices");
+    sub->add_option("--minutes", chosen.file.minutes, "another length, in virtual minutes");
     sub->add_option("--plant", chosen.file.plant, "plant this fault, see `cygnet-sim plants`");
     sub->add_flag("--real-crypto", chosen.file.real_crypto, "Diffie-Hellman and derivations too");
     sub->add_flag("-v,--verbose", chosen.verbose, "what was exercised");

@@ -17,6 +17,7 @@ bool take(SeedFile& file, std::string_view key, std::string_view value) {
   if (key == "scenario") return file.scenario = value, !value.empty();
   if (key == "seed") return read_number(value, file.seed);
   if (key == "devices") return read_number(value, file.devices);
+  if (key == "minutes") return read_number(value, file.minutes);
   if (key == "crypto") return file.real_crypto = value == "real", file.real_crypto;
   if (key == "plant") return file.plant = value, !value.empty();
   if (key == "checker") return file.checker = value, !value.empty();
@@ -30,6 +31,7 @@ std::string to_text(const SeedFile& file) {
   std::string text = "# cygnet-sim replay FILE\n";
   text += "scenario " + file.scenario + "\nseed " + std::to_string(file.seed) + "\n";
   if (file.devices != 0) text += "devices " + std::to_string(file.devices) + "\n";
+  if (file.minutes != 0) text += "minutes " + std::to_string(file.minutes) + "\n";
   if (file.real_crypto) text += "crypto real\n";
   if (!file.plant.empty()) text += "plant " + file.plant + "\n";
   if (!file.checker.empty()) text += "checker " + file.checker + "\n";
@@ -45,6 +47,7 @@ std::string command_line(const SeedFile& file) {
   std::string text =
       "cygnet-sim run --scenario " + file.scenario + " --seed " + std::to_string(file.seed);
   if (file.devices != 0) text += " --devices " + std::to_string(file.devices);
+  if (file.minutes != 0) text += " --minutes " + std::to_string(file.minutes);
   if (file.real_crypto) text += " --real-crypto";
   if (!file.plant.empty()) text += " --plant " + file.plant;
   return text;
@@ -64,7 +67,8 @@ Result<SeedFile> parse_seed_file(std::string_view text) {
         !take(file, line.substr(0, space), line.substr(space + 1))) {
       return fail(kErrSeedFile, "not understood: " + std::string(line),
                   "line " + std::to_string(number),
-                  "a line is one of scenario, seed, devices, crypto real, plant, checker, hash");
+                  "a line is one of scenario, seed, devices, minutes, crypto real, plant, checker, "
+                  "hash");
     }
   }
   if (file.scenario.empty()) {
@@ -77,6 +81,16 @@ Result<Replay> prepare(const SeedFile& file) {
   Replay replay;
   CYGNET_TRY(replay.scenario, scenario_named(file.scenario));
   if (file.devices != 0) replay.scenario.devices = file.devices;
+  if (file.minutes != 0) {
+    Scenario& s = replay.scenario;
+    const Duration before = s.calm + s.trouble;
+    const Duration whole = std::chrono::minutes(file.minutes);
+    if (whole <= before) {
+      return fail(kErrScenario, "scenario " + s.name + " has not healed by then", "--minutes",
+                  "give more than " + std::to_string(before / std::chrono::minutes(1)));
+    }
+    s.heal = whole - before;
+  }
   if (file.real_crypto) replay.scenario.real_crypto = true;
   if (!file.plant.empty()) {
     CYGNET_TRY(const PlantedFault fault, planted_fault_named(file.plant));

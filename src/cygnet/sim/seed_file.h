@@ -20,6 +20,7 @@ struct SeedFile {
   std::string scenario;
   std::uint64_t seed = 0;
   std::uint32_t devices = 0;  ///< 0: as the scenario has it
+  std::uint32_t minutes = 0;  ///< of virtual time; 0: as the scenario has it
   bool real_crypto = false;
   std::string plant;  ///< empty: none
   // What came of it when it was written.
@@ -37,7 +38,8 @@ struct Replay {
   Scenario scenario;
   Plants plants;
 };
-/// @retval kErrScenario  no such scenario or planted fault
+/// Another length is longer or shorter at its quiet end: what is inflicted stays as it is.
+/// @retval kErrScenario  no such scenario or planted fault, or too short for the scenario
 [[nodiscard]] Result<Replay> prepare(const SeedFile& file);
 
 }  // namespace cygnet::sim

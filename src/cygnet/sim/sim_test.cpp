@@ -161,6 +161,7 @@ TEST(SeedFile, SaysAgainWhatWasWrittenDown) {
   file.scenario = "device";
   file.seed = 77;
   file.devices = 9;
+  file.minutes = 70;
   file.real_crypto = true;
   file.plant = "any-icv";
   file.checker = "S2";
@@ -169,11 +170,24 @@ TEST(SeedFile, SaysAgainWhatWasWrittenDown) {
   ASSERT_TRUE(parsed.has_value()) << parsed.error().to_string();
   EXPECT_EQ(to_text(*parsed), to_text(file));
   EXPECT_EQ(command_line(*parsed),
-            "cygnet-sim run --scenario device --seed 77 --devices 9 --real-crypto --plant any-icv");
+            "cygnet-sim run --scenario device --seed 77 --devices 9 --minutes 70 --real-crypto "
+            "--plant any-icv");
   const auto prepared = prepare(*parsed);
   ASSERT_TRUE(prepared.has_value());
   EXPECT_EQ(prepared->scenario.devices, 9U);
+  EXPECT_EQ(prepared->scenario.whole(), std::chrono::minutes(70));
   EXPECT_TRUE(prepared->plants.accept_any_icv);
+}
+
+TEST(SeedFile, ARunThatWouldEndBeforeEverythingIsRepairedIsRefused) {
+  SeedFile file;
+  file.scenario = "mixed";
+  file.minutes = 62;
+  const auto prepared = prepare(file);
+  ASSERT_FALSE(prepared.has_value());
+  EXPECT_THAT(prepared.error().to_string(), HasSubstr("more than 62"));
+  file.minutes = 63;
+  EXPECT_TRUE(prepare(file).has_value());
 }
 
 TEST(SeedFile, NamesTheLineItDoesNotUnderstand) {
