@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cygnet/proto/dim/dim_check.h"
 
+#include <array>
+
 #include "cygnet/crypto/dh.h"
 #include "cygnet/proto/dim/dim_test_support.h"
 #include "cygnet/proto/ids/mesh_address.h"
@@ -351,6 +353,24 @@ TEST_F(DimChecks, WhatTheReceiverDoesNotKnowIsNotRun) {
   for (const DimCheck check : {DimCheck::kCounter, DimCheck::kPad, DimCheck::kRevocation,
                                DimCheck::kPin, DimCheck::kNonce, DimCheck::kNegotiation}) {
     EXPECT_EQ(result.of(check).outcome, CheckOutcome::kNotRun) << to_string(check);
+  }
+}
+
+// `cygnet debug dim check`, logs and reports say these: scripts read them.
+TEST(DimCheckNames, AreThoseOfTheDocumentation) {
+  const std::array<std::string_view, kDimCheckCount> checks{
+      "form", "counter", "pad",   "chain",         "revocation",
+      "pin",  "auth",    "nonce", "public-values", "negotiation"};
+  for (std::size_t i = 0; i < checks.size(); ++i) {
+    EXPECT_EQ(to_string(static_cast<DimCheck>(i)), checks[i]);
+  }
+  EXPECT_EQ(to_string(CheckOutcome::kPassed), "passed");
+  EXPECT_EQ(to_string(CheckOutcome::kFailed), "failed");
+  EXPECT_EQ(to_string(CheckOutcome::kNotRun), "not-run");
+  const std::array<std::string_view, 5> verdicts{"accepted", "same", "stale", "equivocation",
+                                                 "refused"};
+  for (std::size_t i = 0; i < verdicts.size(); ++i) {
+    EXPECT_EQ(to_string(static_cast<DimVerdict>(i)), verdicts[i]);
   }
 }
 
