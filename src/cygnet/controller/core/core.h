@@ -282,6 +282,7 @@ class Core {
 
   explicit Core(CoreSetup setup);
   Status load(store::MeshState& state, Times now);
+  void jump_not_stored(const Error& error, Times now);
 
   // Log and effects (core_log.cpp).
   using Then = std::function<void(const Status&, Position, Times)>;
@@ -298,6 +299,7 @@ class Core {
   void send(SessionId session, Bytes message);
   void send_after_updates(SessionId session, Bytes message);
   void go_away(SessionId session, const Error& error, std::uint32_t reconnect_after_ms);
+  void send_all_away(const Error& error, std::uint32_t reconnect_after_ms);
   void note(Event::Level level, std::string kind, std::string device, std::string text,
             std::string peer = {});
   [[nodiscard]] store::AuditRecord audit(const std::string& who, std::string action,

@@ -178,14 +178,16 @@ SharedOctets Core::next_message(SessionId id, std::size_t size_max) {
   return message;
 }
 
-void Core::shut_down(std::uint32_t reconnect_after_ms, Times now) {
+void Core::send_all_away(const Error& error, std::uint32_t reconnect_after_ms) {
   std::vector<SessionId> ids;
   ids.reserve(sessions_.size());
   for (const auto& [id, session] : sessions_) ids.push_back(id);
-  for (const SessionId id : ids) {
-    go_away(id, Error{kErrShutdown, "the controller stops", {}, "connect again later"},
-            reconnect_after_ms);
-  }
+  for (const SessionId id : ids) go_away(id, error, reconnect_after_ms);
+}
+
+void Core::shut_down(std::uint32_t reconnect_after_ms, Times now) {
+  send_all_away(Error{kErrShutdown, "the controller stops", {}, "connect again later"},
+                reconnect_after_ms);
   finish(now);
 }
 

@@ -332,6 +332,31 @@ TEST(CoreRestart, RemovalsByPolicyAndByRevocationAreToldAfterwards) {
   EXPECT_FALSE(world["a"].about("d.corp"));
 }
 
+// Found by the simulator: a restart on a full disk, and another one.
+TEST(CoreRestart, ACursorOfARunThatCouldStoreNothingHidesNothing) {
+  Published world;
+  world.restart(Error{store::kErrDiskFull, "the disk is full"});
+  world.attach(world["a"], true);
+  world.attach(world["b"], true);
+  // Changes that are never stored move the cursors on all the same.
+  for (std::uint16_t port = 61000; port < 61003; ++port) {
+    Cookie cookie{};
+    const std::string& given = world["a"].heard[0].welcome().discovery().cookie();
+    std::copy(given.begin(), given.end(), cookie.begin());
+    world.core->discovered(cookie, Endpoint{{203, 0, 113, 9}, port, {}, {}}, world.now);
+    world.collect();
+    world.pull_all();
+  }
+  world.now.wall += std::chrono::seconds(1);
+  world.restart();
+  world.attach(world["a"], true);
+  const Bytes newer = world.sign(world["a"], world.dim(world["a"], 1, 2));
+  ASSERT_TRUE(world.publish(world["a"], newer).accepted());
+  world.attach(world["b"], true);
+  ASSERT_TRUE(world["b"].about("a.corp"));
+  EXPECT_EQ(world["b"].about("a.corp")->dim().dim(), as_text(newer));
+}
+
 TEST(CoreRestart, TokensSettingsAndDevicesAreThere) {
   Published world;
   const std::string token = world.token("e");

@@ -23,14 +23,23 @@ Result<std::unique_ptr<Core>> Core::restore(store::MeshState state, CoreSetup se
   core->next_position_ = state.position + 1 + kRestartJump;
   core->sweep_at_ = now.mono + core->setup_.limits.sweep_interval;
   core->commit([](store::WriteBatch& batch, Position at) { batch.add(store::AdvancePosition{at}); },
-               [raw = core.get()](const Status& status, Position at, Times) {
+               [raw = core.get()](const Status& status, Position at, Times when) {
                  raw->relay_->advance(at);
-                 if (!status) {
-                   raw->note(Event::Level::kAlarm, "alarm.store", {},
-                             "the store takes no writes: " + status.error().to_string());
-                 }
+                 if (!status) raw->jump_not_stored(status.error(), when);
                });
   return core;
+}
+
+// The next start will give out the positions of this run again, so a cursor of this run would hide
+// from its device what is written there then. It gets an epoch that no other run has: whoever comes
+// with it gets a snapshot.
+void Core::jump_not_stored(const Error& error, Times now) {
+  note(Event::Level::kAlarm, "alarm.store", {}, "the store takes no writes: " + error.to_string());
+  Bytes started(8);
+  store_be64(started.data(), static_cast<std::uint64_t>(now.wall.time_since_epoch().count()));
+  const crypto::Sha256 digest = crypto::sha256({mesh_.epoch, started});
+  relay_->begin_epoch(Bytes(digest.begin(), digest.begin() + mesh_.epoch.size()));
+  send_all_away(Error{kErrShutdown, "the controller's store takes no writes"}, 1000);
 }
 
 Status Core::load(store::MeshState& state, Times now) {

@@ -135,15 +135,16 @@ class CoreWorld {
   /// What the log told of effects since the last call: "persist", "wake a", "close a", ….
   std::vector<std::string> take_trace() { return std::exchange(trace_, {}); }
 
-  /// Loses everything that was not durable and starts again.
-  void restart() {
+  /// Loses everything that was not durable and starts again; with `failure`, nothing of the start
+  /// is stored.
+  void restart(const std::optional<Error>& failure = {}) {
     persists.clear();
     for (auto& [name, device] : devices) {
       device.session.reset();
       device.heard.clear();
     }
     sessions_.clear();
-    start();
+    start(failure);
   }
 
   // ---- Operators.
@@ -380,7 +381,7 @@ class CoreWorld {
     const auto it = sessions_.find(id);
     return it == sessions_.end() ? "nobody" : it->second->name;
   }
-  void start() {
+  void start(const std::optional<Error>& failure = {}) {
     auto snapshot = engine_->load();
     ASSERT_TRUE(snapshot) << snapshot.error().to_string();
     store::MeshState state = snapshot->meshes.front();
@@ -398,7 +399,8 @@ class CoreWorld {
     ASSERT_TRUE(made) << made.error().to_string();
     core = std::move(*made);
     collect();
-    commit_all();
+    while (commit_one(failure)) {
+    }
     trace_.clear();
   }
 

@@ -136,6 +136,9 @@ class Relay {
 
   // ---- Views.
 
+  /// Cursors told before are of another epoch from now on. Whoever is attached must go.
+  void begin_epoch(Bytes epoch) { epoch_ = std::move(epoch); }
+
   [[nodiscard]] Position head() const { return head_; }
   [[nodiscard]] const Bytes& epoch() const { return epoch_; }
   [[nodiscard]] const std::vector<Link>& links(DeviceIndex device) const;
