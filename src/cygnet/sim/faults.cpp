@@ -283,6 +283,7 @@ void FaultPlan::inflict(Fault fault) {
         for (Flow& flow : world_.flows()) {
           if ((flow.from == a && flow.to == b) || (flow.from == b && flow.to == a)) {
             flow.paused = paused;
+            flow.since = world_.queue.now();
           }
         }
       };

@@ -49,7 +49,7 @@ std::vector<PlantedFault> planted_faults() {
   all.push_back(rule("no-probe", &Rules::probe, {"L2"}));
   all.push_back(rule("no-probe-repeats", &Rules::probe_repeats, {"L2"}));
   all.push_back(rule("no-probe-answers", &Rules::probe_answers, {"L2"}));
-  all.push_back(rule("no-dormant", &Rules::dormant, {"L3"}));
+  all.push_back(rule("no-dormant", &Rules::dormant, {"L2"}));
   all.push_back(rule("no-bound-local", &Rules::bound_local, {"S3"}));
   all.push_back(rule("no-drain", &Rules::drain, {"S1"}));
   all.push_back(rule("no-rule3", &Rules::rule3, {"S1"}));
@@ -76,7 +76,7 @@ std::vector<PlantedFault> planted_faults() {
   all.push_back(defect("removed-by-silence", "peers go when the controller does",
                        &Plants::removal_by_silence, {"L4"}));
   all.push_back(defect("boot-count-kept", "a start without SAs does not raise the boot count",
-                       &Plants::keep_boot_count, {"L4"}));
+                       &Plants::keep_boot_count, {"L3", "L4"}));
   all.push_back(defect("claimed-installed", "installs are confirmed seconds before they are there",
                        &Plants::claim_installed, {"S6"}));
   all.push_back(defect("swapped-keys", "a direction's key is taken from the other",

@@ -92,8 +92,8 @@ void World::make_flows() {
       const bool one = draw < scenario_.both_ways_permille + scenario_.one_way_permille;
       const bool forth = both || (one && draw % 2 == 0);
       const bool back = both || (one && draw % 2 == 1);
-      if (forth) flows_.push_back({a, b, false});
-      if (back) flows_.push_back({b, a, false});
+      if (forth) flows_.push_back({a, b, false, {}});
+      if (back) flows_.push_back({b, a, false, {}});
     }
   }
   std::sort(flows_.begin(), flows_.end(), [](const Flow& a, const Flow& b) {

@@ -31,6 +31,7 @@ struct Flow {
   DeviceId from = 0;
   DeviceId to = 0;
   bool paused = false;
+  Timestamp since{};  ///< it has not been paused since then
 };
 
 class World {

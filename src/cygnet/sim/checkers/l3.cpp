@@ -76,7 +76,8 @@ class L3 final : public Checker {
     for (const Flow& flow : world_.flows()) {
       if (flow.from != device && flow.to != device) continue;
       const DeviceId other = flow.from == device ? flow.to : flow.from;
-      if (flow.paused || !calm_since(other, at) || !world_.allowed(device, other)) continue;
+      if (flow.paused || flow.since > at) continue;  // it may have had nothing to send yet
+      if (!calm_since(other, at) || !world_.allowed(device, other)) continue;
       const auto policy = world_.policy_since(device, other);
       if (policy && *policy > at - std::chrono::minutes(10)) continue;
       ++looked_;
