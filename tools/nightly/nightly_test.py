@@ -90,12 +90,20 @@ class Nightly(unittest.TestCase):
         self.assertIn("and changes", self.row("demo, 5 devices"))
 
     def test_every_telling_line_of_a_step_stands_on_the_page(self):
-        self.dev('echo "ok dim_codec: 9 executions"; echo "ok probes: 7 executions"; echo "2 of 2 targets clean: 16 executions"')
-        self.run_steps("--only", "fuzz", "--minutes", "0.5")
+        self.dev('echo "1: 16 states"; echo noise; echo "2: 25 states"')
+        self.run_steps("--only", "explorer")
         page = self.night.page.read_text()
-        for text in ("ok dim_codec: 9 executions", "ok probes: 7 executions", "./dev fuzz --all --minutes 0.5"):
+        for text in ("1: 16 states", "2: 25 states", "./dev explore --thorough"):
             self.assertIn(text, page)
-        self.assertIn("2 of 2 targets clean", self.row("fuzz targets"))
+        self.assertIn("2: 25 states", self.row("explorer, every scenario in depth"))
+
+    def test_each_fuzz_target_is_a_step_of_its_own(self):
+        self.dev('echo "ok $2: 9 executions"; echo "1 of 1 targets clean: 9 executions"')
+        self.run_steps("--only", "fuzz (probes|dim_codec)", "--minutes", "0.5")
+        self.assertIn("./dev fuzz probes --minutes 0.5", self.night.page.read_text())
+        for target in ("probes", "dim_codec"):
+            self.assertIn(f"ok {target}: 9 executions", self.row(f"fuzz {target}"))
+        self.assertIn("not run yet", self.row("fuzz rekey_schedule"))
 
     def test_a_bar_in_what_was_said_does_not_break_the_table(self):
         self.dev('echo "PASS a|b"')
