@@ -553,7 +553,8 @@ std::string status(const char* controller, int up) {
          R"(","since":1699999880000,"address":"198.18.0.2:7443"},"generation":{"counter":"3.12",)" +
          R"("age_ms":240000,"state":"accepted"},"dh_private_values_alive":1,)" +
          R"("sa_pairs_per_peer_max":1,"peers":{"wanted":2,"up":)" + std::to_string(up) +
-         R"(,"proven":1},"drops":{"replay":3,"icv":0},"certificate_not_after":1702592000000})";
+         R"(,"proven":1},"sa_pairs":{"installed":3,"claimed":2,"derivations":9},)" +
+         R"("drops":{"replay":3,"icv":0},"certificate_not_after":1702592000000})";
 }
 
 TEST_F(Cli, StatusIsASummaryForPeopleAndTheDefault) {
@@ -573,6 +574,7 @@ TEST_F(Cli, StatusIsASummaryForPeopleAndTheDefault) {
             "data plane    userspace\n"
             "              note: no UDP GSO here\n"
             "peers         2 of 2 up, 1 proven\n"
+            "SA pairs      3, 2 of them claimed: keys when the first packet needs them\n"
             "drops         replay 3\n\n"
             "PEER     STATE  OUTBOUND   CONFIRMED  HEARD  KEY AGE  RECEIVED  SENT  ENDPOINT\n"
             "d2.demo  up     Tx(a2-b1)  yes        1.2s   4m        1.5 KiB  12 B  "
@@ -591,13 +593,15 @@ TEST_F(Cli, SaAndPeersAreTables) {
   agent_.on("GET /api/v1/sa",
             R"({"items":[{"peer":"d2","pair":"a2-b1","lane":0,"spi_in":"0x00001234",)"
             R"("spi_out":"0x00005678","suite":"aes-gcm-16-256","state":"chosen",)"
+            R"("keys":"claimed",)"
             R"("in":{"packets":5,"octets":100},"out":{"packets":123,"octets":200},)"
             R"("expires_in_ms":86400000}]})");
   const Ran ran = run({"sa"});
   EXPECT_EQ(ran.out,
-            "PEER  PAIR   LANE  STATE   SPI IN      SPI OUT     IN  OUT  SUITE           EXPIRES "
-            "IN\n"
-            "d2    a2-b1     0  chosen  0x00001234  0x00005678   5  123  aes-gcm-16-256  1d 0h\n");
+            "PEER  PAIR   LANE  STATE   KEYS     SPI IN      SPI OUT     IN  OUT  SUITE           "
+            "EXPIRES IN\n"
+            "d2    a2-b1     0  chosen  claimed  0x00001234  0x00005678   5  123  aes-gcm-16-256  "
+            "1d 0h\n");
   agent_.on("GET /api/v1/peers", R"({"items":[]})");
   EXPECT_TRUE(has(run({"peers"}).out, "No peers"));
 }

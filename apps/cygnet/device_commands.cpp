@@ -38,6 +38,7 @@ const std::vector<Column>& sa_columns() {
                                            {"PAIR", "pair"},
                                            {"LANE", "lane"},
                                            {"STATE", "state"},
+                                           {"KEYS", "keys"},
                                            {"SPI IN", "spi_in"},
                                            {"SPI OUT", "spi_out"},
                                            {"IN", "in.packets"},
@@ -99,6 +100,10 @@ std::string status_text(const Json& status, const Style& style) {
   }
   out += line("peers", text("peers.up") + " of " + text("peers.wanted") + " up, " +
                            text("peers.proven") + " proven");
+  if (number(at_path(status, "sa_pairs.claimed")) > 0) {
+    out += line("SA pairs", text("sa_pairs.installed") + ", " + text("sa_pairs.claimed") +
+                                " of them claimed: keys when the first packet needs them");
+  }
   out += line("drops", drops_text(at_path(status, "drops"), style));
   if (const std::string refused = drops_text(at_path(status, "refused"), style);
       refused != "none") {

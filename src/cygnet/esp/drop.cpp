@@ -11,6 +11,8 @@ std::string_view to_string(EspDrop drop) {
       return "length";
     case EspDrop::kUnknownSpi:
       return "unknown-spi";
+    case EspDrop::kKeysPending:
+      return "keys-pending";
     case EspDrop::kReplay:
       return "replay";
     case EspDrop::kIcv:

@@ -19,6 +19,7 @@ enum class EspDrop : std::uint8_t {
   kTooShort,        ///< shorter than SPI, sequence number, IV, one block and ICV
   kLength,          ///< ciphertext is no multiple of the block
   kUnknownSpi,      ///< no inbound SA has this SPI
+  kKeysPending,     ///< for a pair whose keys were not derived in time, or more than is held
   kReplay,          ///< seen before, or left of the replay window
   kIcv,             ///< the integrity check failed: forged, damaged, or under another key
   kControlRate,     ///< a datagram with the non-ESP marker beyond what control takes in a second

@@ -131,6 +131,7 @@ class Device {
   void run(agent::SendPublish& e);
   void run(agent::EraseKeys& e);
   void run(agent::InstallPair& e);
+  void run(agent::DeriveNow&) {}  // its data plane claims nothing
   void run(agent::ChooseOutbound& e);
   void run(agent::RemoveOutbound& e);
   void run(agent::RemoveInbound& e);

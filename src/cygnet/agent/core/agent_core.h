@@ -128,6 +128,9 @@ class AgentCore {
   [[nodiscard]] Effects on_pair_installed(proto::PeerId peer, proto::SaPairId pair, Now now);
   [[nodiscard]] Effects on_pair_failed(proto::PeerId peer, proto::SaPairId pair, bool collision,
                                        const Error& error, Now now);
+  /// A claimed pair cannot be used after all: it goes, and the device rolls over.
+  [[nodiscard]] Effects on_keys_failed(proto::PeerId peer, proto::SaPairId pair, const Error& error,
+                                       Now now);
 
   // ---- The data plane ----
   [[nodiscard]] Effects on_evidence(proto::PeerId peer, proto::SaPairId pair, EvidenceKind kind,
@@ -196,6 +199,7 @@ class AgentCore {
     std::optional<Job> queued;
     std::optional<Error> last_refusal;
     std::optional<Error> no_agreement;
+    std::optional<Timestamp> last_user;  ///< user packets, either way
   };
   struct OwnGeneration {
     std::optional<Offer> offer;
@@ -243,6 +247,8 @@ class AgentCore {
   void carry_out(const proto::rekey::Effect& effect, Now now);
   void carry(const proto::rekey::GenerateDhPair& effect, Now now);
   void carry(const proto::rekey::InstallSaPair& effect, Now now);
+  [[nodiscard]] bool derives_lazily(const Peer& peer, Now now) const;
+  void note_user_traffic(proto::PeerId id, Now now);
   void carry(const proto::rekey::PublishGeneration& effect, Now now);
   void carry(const proto::rekey::AnswerProbe& effect, Now now);
   void carry(const proto::rekey::AcknowledgeDim& effect, Now now);

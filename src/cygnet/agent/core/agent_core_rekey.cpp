@@ -60,7 +60,7 @@ void AgentCore::carry_out(const rekey::Effect& effect, Now now) {
         } else if constexpr (std::is_same_v<T, rekey::Observe>) {
           out_.emplace_back(Observed{e});
         } else if constexpr (std::is_same_v<T, rekey::DeriveNow>) {
-          // No backend of ours claims SPIs without deriving: the keys are there already.
+          if (features_.lazy_derivation) out_.emplace_back(DeriveNow{e.peer, e.pair});
         } else {
           carry(e, now);
         }
@@ -107,7 +107,27 @@ void AgentCore::carry(const rekey::InstallSaPair& effect, Now now) {
   peer.no_agreement.reset();
   installing_.insert({effect.peer, effect.pair});
   out_.emplace_back(InstallPair{effect.peer, effect.pair, own->second.dim, remote,
-                                std::move(*agreement), settings_->replay_window});
+                                std::move(*agreement), settings_->replay_window,
+                                derives_lazily(peer, now)});
+}
+
+// Where packets flow, keys are there before the first packet that needs them: a switch to a pair
+// that has yet to be derived would hold up more packets than may wait.
+bool AgentCore::derives_lazily(const Peer& peer, Now now) const {
+  if (!features_.lazy_derivation || settings_->derive_eager) return false;
+  return !peer.last_user || now.mono - *peer.last_user >= settings_->rekey_every;
+}
+
+void AgentCore::note_user_traffic(proto::PeerId id, Now now) {
+  if (find_peer(id) != nullptr) peer_at(id).last_user = now.mono;
+}
+
+Effects AgentCore::on_keys_failed(proto::PeerId peer, proto::SaPairId pair, const Error& error,
+                                  Now now) {
+  out_.emplace_back(Note{NoteLevel::kWarning, "the keys of an SA pair could not be derived",
+                         peer_at(peer).device, error});
+  feed(rekey::SaPairLost{peer, pair}, now);
+  return finish(now);
 }
 
 Effects AgentCore::on_pair_installed(proto::PeerId peer, proto::SaPairId pair, Now now) {
@@ -221,12 +241,14 @@ Effects AgentCore::on_evidence(proto::PeerId peer, proto::SaPairId pair, Evidenc
   const rekey::Evidence evidence = kind == EvidenceKind::kUser    ? rekey::Evidence::kUser
                                    : kind == EvidenceKind::kProbe ? rekey::Evidence::kProbe
                                                                   : rekey::Evidence::kDummy;
+  if (kind == EvidenceKind::kUser) note_user_traffic(peer, now);
   feed(rekey::InboundEvidence{peer, pair, evidence}, now);
   if (find_peer(peer) != nullptr) prune(peer_at(peer));
   return finish(now);
 }
 
 Effects AgentCore::on_user_traffic(proto::PeerId peer, Now now) {
+  note_user_traffic(peer, now);
   feed(rekey::UserTraffic{peer}, now);
   return finish(now);
 }

@@ -92,6 +92,7 @@ class TestDevice {
     Features features;
     features.name = "test";
     features.per_source_spi = true;
+    features.lazy_derivation = lazy;
     privates.clear();
     core_.emplace(
         DeviceIdentity{test_mesh(), device_name(label_), certificate_, {ca.certificate()}},
@@ -181,6 +182,7 @@ class TestDevice {
   std::map<proto::PeerId, std::optional<proto::SaPairId>> outbound;
   std::vector<Bytes> published;
   std::map<proto::RekeyCounter, int> erased;
+  bool lazy = false;  ///< the data plane derives when packets need it; for the next make_core
   /// Seams: hold back what would be answered at once.
   bool hold_installs = false;
   bool hold_judgement = false;

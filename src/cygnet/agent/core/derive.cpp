@@ -74,6 +74,21 @@ Result<SaPairSpec> derive_pair(const DeriveInput& input, const crypto::DhPrivate
   return spec;
 }
 
+Result<SaPairClaim> claim_pair(const DeriveInput& input) {
+  CYGNET_TRY(const std::vector<proto::SpiPair> pairs,
+             proto::derive_spis(spi_inputs(input.local, input.remote, input.agreement)));
+  SaPairClaim claim;
+  claim.peer = input.peer;
+  claim.pair = {input.local.counter, input.remote.counter};
+  claim.suite = input.agreement.policy.suite;
+  claim.esn = input.agreement.policy.sn == proto::SequenceNumbers::kEsn;
+  const bool initiator = input.agreement.local_role == proto::Role::kInitiator;
+  for (const proto::SpiPair& pair : pairs) {
+    claim.spis.emplace_back(initiator ? pair.i : pair.r, initiator ? pair.r : pair.i);
+  }
+  return claim;
+}
+
 Result<std::vector<proto::Spi>> inbound_spis(const proto::Dim& local, const proto::Dim& remote,
                                              const proto::Agreement& agreement) {
   CYGNET_TRY(const std::vector<proto::SpiPair> pairs,

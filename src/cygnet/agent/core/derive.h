@@ -26,6 +26,9 @@ struct DeriveInput {
 [[nodiscard]] Result<SaPairSpec> derive_pair(const DeriveInput& input,
                                              const crypto::DhPrivate& dh_private, ByteView ppk);
 
+/// What is known of the pair before any DH: its SPIs.
+[[nodiscard]] Result<SaPairClaim> claim_pair(const DeriveInput& input);
+
 /// Inbound SPIs of the pair at this device, by lane: from nonces only, no DH.
 [[nodiscard]] Result<std::vector<proto::Spi>> inbound_spis(const proto::Dim& local,
                                                            const proto::Dim& remote,

@@ -44,7 +44,9 @@ struct SendPublish {
 struct EraseKeys {
   proto::RekeyCounter counter;
 };
-/// Derive the pair's keys on a worker and install it; answer on_pair_installed or on_pair_failed.
+/// Derive the pair's keys on a worker and install it; with `lazy` claim it, and derive when its
+/// first packet or DeriveNow asks for it. Answer on_pair_installed or on_pair_failed either way;
+/// for keys of a claimed pair that cannot be had later, on_keys_failed.
 struct InstallPair {
   proto::PeerId peer;
   proto::SaPairId pair;
@@ -52,6 +54,13 @@ struct InstallPair {
   DimPtr remote;
   proto::Agreement agreement;
   std::uint32_t replay_window = 1024;
+  bool lazy = false;
+};
+/// A claimed pair is to be derived now, if that has not happened. A later EraseKeys does not take
+/// its private value away from it.
+struct DeriveNow {
+  proto::PeerId peer;
+  proto::SaPairId pair;
 };
 struct ChooseOutbound {
   proto::PeerId peer;
@@ -144,10 +153,10 @@ struct Observed {
 
 using Effect =
     std::variant<StoreBootCount, MakeGeneration, SignDim, SendPublish, EraseKeys, InstallPair,
-                 ChooseOutbound, RemoveOutbound, RemoveInbound, SendProbeRequest, SendProbePayload,
-                 SetPeer, RemovePeer, SetOwnPrefixes, SetSoftPacketLimit, JudgeDim, SendAck,
-                 SendReport, SendWant, StoreTable, StorePins, StoreRevocations, StoreServerTime,
-                 KeepEvidence, ProbeReplied, Note, Observed>;
+                 DeriveNow, ChooseOutbound, RemoveOutbound, RemoveInbound, SendProbeRequest,
+                 SendProbePayload, SetPeer, RemovePeer, SetOwnPrefixes, SetSoftPacketLimit,
+                 JudgeDim, SendAck, SendReport, SendWant, StoreTable, StorePins, StoreRevocations,
+                 StoreServerTime, KeepEvidence, ProbeReplied, Note, Observed>;
 using Effects = std::vector<Effect>;
 
 }  // namespace cygnet::agent

@@ -44,6 +44,7 @@ Agent::Agent(rt::Loop& loop, AgentOptions options, rt::StateLock lock, StateDir 
       discovery_timer_(loop),
       renewal_timer_(loop),
       workers_(std::make_unique<rt::WorkerPool>(loop, options_.workers, "derive")),
+      judges_(std::make_unique<rt::WorkerPool>(loop, options_.workers, "judge")),
       disk_(std::make_unique<rt::WorkerPool>(loop, 1, "disk")) {}
 
 Agent::~Agent() {
@@ -184,6 +185,7 @@ void Agent::stop(bool open) {
   pings_.clear();
   if (link_) link_->stop();
   workers_.reset();
+  judges_.reset();
   if (disk_) disk_->finish();  // certificate and trust bundle are written once, by these jobs
   disk_.reset();
   for (auto* saver : {&save_table_, &save_pins_, &save_revocations_, &save_time_}) {
@@ -234,7 +236,20 @@ SelfConfig Agent::self(const std::vector<IpPrefix>& prefixes) const {
 
 const InstalledPair* Agent::installed(proto::PeerId peer, proto::SaPairId pair) const {
   const auto it = pairs_.find({peer, pair});
-  return it == pairs_.end() || it->second.deriving ? nullptr : &it->second.view;
+  return it == pairs_.end() || it->second.phase == PairPhase::kPreparing ? nullptr
+                                                                         : &it->second.view;
+}
+
+KeyingCounts Agent::keying() const {
+  KeyingCounts counts;
+  for (const auto& [key, record] : pairs_) {
+    if (record.phase == PairPhase::kPreparing) continue;
+    ++counts.pairs;
+    if (!record.view.keyed) ++counts.claimed;
+  }
+  counts.derivations = derivations_;
+  counts.by_data_plane = derived_for_data_plane_;
+  return counts;
 }
 
 PeerTotals Agent::totals(proto::PeerId peer) const {

@@ -57,6 +57,14 @@ struct InstalledPair {
   std::size_t lanes = 0;
   std::vector<std::pair<proto::Spi, proto::Spi>> spis;  ///< inbound, outbound, by lane
   std::optional<Timestamp> installed_at;
+  bool keyed = true;  ///< false: claimed, its keys are not derived yet
+};
+/// SA pairs in the data plane, and what their keys have cost since the start.
+struct KeyingCounts {
+  std::size_t pairs = 0;
+  std::size_t claimed = 0;          ///< of `pairs`: keys not derived yet
+  std::uint64_t derivations = 0;    ///< shared secrets computed
+  std::uint64_t by_data_plane = 0;  ///< … because a packet came in for, or was to leave on, a claim
 };
 /// What the data plane counted for a peer, pairs that are gone included.
 struct PeerTotals {
@@ -106,6 +114,7 @@ class Agent final : public BackendEvents {
   [[nodiscard]] const std::string& software() const { return options_.software; }
   [[nodiscard]] Now now() const { return {loop_.now(), loop_.wall_now()}; }
   [[nodiscard]] const InstalledPair* installed(proto::PeerId peer, proto::SaPairId pair) const;
+  [[nodiscard]] KeyingCounts keying() const;
   [[nodiscard]] PeerTotals totals(proto::PeerId peer) const;
   [[nodiscard]] std::optional<Timestamp> last_heard(proto::PeerId peer) const;
   [[nodiscard]] const std::optional<UdpEndpoint>& seen_endpoint() const { return seen_endpoint_; }
@@ -134,6 +143,7 @@ class Agent final : public BackendEvents {
   void run(SendPublish& effect);
   void run(EraseKeys& effect);
   void run(InstallPair& effect);
+  void run(DeriveNow& effect);
   void run(ChooseOutbound& effect);
   void run(RemoveOutbound& effect);
   void run(RemoveInbound& effect);
@@ -157,13 +167,12 @@ class Agent final : public BackendEvents {
   void run(Observed& effect);
   void generation_drawn(proto::RekeyCounter counter,
                         Result<std::vector<crypto::DhPrivate>> privates);
-  void pair_derived(proto::PeerId peer, proto::SaPairId pair, Result<SaPairSpec> spec);
-  void drop_direction(proto::PeerId peer, proto::SaPairId pair, bool inbound);
 
   // agent_events.cpp: the data plane
   void on_installed(proto::PeerId peer, proto::SaPairId pair) override;
   void on_install_failed(proto::PeerId peer, proto::SaPairId pair, bool collision,
                          const Error& error) override;
+  void on_keys_wanted(proto::PeerId peer, proto::SaPairId pair) override;
   void on_evidence(proto::PeerId peer, proto::SaPairId pair, EvidenceKind kind) override;
   void on_user_traffic(proto::PeerId peer) override;
   void on_packet_waiting(proto::PeerId peer) override;
@@ -200,9 +209,24 @@ class Agent final : public BackendEvents {
   void ping_end(std::uint64_t id);
 
   using PairKey = std::pair<proto::PeerId, proto::SaPairId>;
+  /// What the keys of a pair are derived from.
+  struct Recipe {
+    DimPtr local, remote;
+    proto::Agreement agreement;
+    std::uint32_t replay_window = 0;
+  };
+  enum class PairPhase : std::uint8_t {
+    kPreparing,  ///< a worker computes its SPIs or its keys; the data plane has nothing of it
+    kClaimed,    ///< the data plane has its SPIs, `recipe` is there
+    kDeriving,   ///< … and a worker derives its keys
+    kKeyed,
+  };
   struct PairRecord {
     InstalledPair view;
-    bool deriving = false;
+    std::uint64_t serial = 0;  ///< tells it from one removed while a worker was at it
+    PairPhase phase = PairPhase::kPreparing;
+    std::unique_ptr<Recipe> recipe;
+    bool wanted = false;  ///< derive as soon as it is claimed
     bool inbound = true;
     bool outbound = true;
     SaCounters last_in, last_out;
@@ -226,7 +250,30 @@ class Agent final : public BackendEvents {
   std::deque<rt::UniqueFunction<Effects(AgentCore&, Now)>> waiting_;
   rt::Timer timer_;
 
+  struct Claim {
+    PairKey key;
+    std::uint64_t serial = 0;
+    std::unique_ptr<Recipe> recipe;
+    Result<SaPairClaim> spis;
+  };
+
+  // agent_pairs.cpp
+  [[nodiscard]] PairRecord* record_of(PairKey key, std::uint64_t serial);
+  void flush_claims();
+  void claimed(Claim claim);
+  void derive_claimed(PairKey key);
+  void derive_claimed_of(proto::PeerId peer);
+  void derive(PairKey key, PairRecord& record);
+  void pair_derived(PairKey key, std::uint64_t serial, Result<SaPairSpec> spec);
+  void pair_failed(PairKey key, const Error& error, bool collision = false);
+  void drop_direction(proto::PeerId peer, proto::SaPairId pair, bool inbound);
+  void forget_pairs_of(proto::PeerId peer);
+
   std::map<PairKey, PairRecord> pairs_;
+  std::uint64_t next_pair_ = 1;
+  std::vector<Claim> claims_;  ///< of the effects being carried out
+  std::uint64_t derivations_ = 0;
+  std::uint64_t derived_for_data_plane_ = 0;
   std::map<proto::PeerId, PeerTotals> totals_;
   std::map<proto::PeerId, Timestamp> heard_;
   std::map<proto::PeerId, Error> problems_;
@@ -245,7 +292,8 @@ class Agent final : public BackendEvents {
 
   std::unique_ptr<ControllerLink> link_;
   // Last members: they go first, so that no job of theirs meets a half-destroyed agent.
-  std::unique_ptr<rt::WorkerPool> workers_;
+  std::unique_ptr<rt::WorkerPool> workers_;  ///< keys: never behind ten thousand signatures
+  std::unique_ptr<rt::WorkerPool> judges_;   ///< DIMs
   std::unique_ptr<rt::WorkerPool> disk_;
   std::unique_ptr<Saver> save_table_, save_pins_, save_revocations_, save_time_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

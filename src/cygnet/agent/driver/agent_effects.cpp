@@ -2,7 +2,6 @@
 // Agent: the core's effects, one by one.
 #include <algorithm>
 
-#include "cygnet/agent/core/derive.h"
 #include "cygnet/agent/driver/agent.h"
 #include "cygnet/base/assert.h"
 #include "cygnet/proto/dim/dim_codec.h"
@@ -32,6 +31,7 @@ void Agent::carry_out(Effects effects) {
   for (Effect& effect : effects) {
     std::visit([this](auto& e) { run(e); }, effect);
   }
+  flush_claims();
 }
 
 void Agent::arm_timer() {
@@ -132,78 +132,9 @@ void Agent::run(EraseKeys& effect) {
   CYGNET_ASSERT(erased);
 }
 
-// ---- SA pairs ----
-
-//= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-3
-//# Upon receiving a peer's DH public value and nonce, the receiver creates IPsec SAs
-void Agent::run(InstallPair& effect) {
-  const PairKey key{effect.peer, effect.pair};
-  PairRecord& record = pairs_[key];
-  record = PairRecord{};
-  record.deriving = true;
-  record.view.suite = effect.agreement.policy.suite;
-  record.view.lanes = effect.agreement.lanes;
-  SecretBytes ppk;
-  if (effect.agreement.ppk_id) ppk = ppks_.find(*effect.agreement.ppk_id);
-  workers_->submit(
-      [keys = keys_.borrow(effect.pair.local), effect, ppk = std::move(ppk)]() mutable {
-        Result<SaPairSpec> spec = [&]() -> Result<SaPairSpec> {
-          const auto* dh = keys ? keys->find(effect.agreement.policy.group) : nullptr;
-          if (dh == nullptr) {
-            return fail(kErrNoPrivate, "the DH private value of this generation is erased",
-                        proto::to_string(effect.pair.local));
-          }
-          return derive_pair(
-              {effect.peer, *effect.local, *effect.remote, effect.agreement, effect.replay_window},
-              *dh, ppk.reveal());
-        }();
-        keys.reset();  // here, so that an erase meanwhile takes effect on this thread, now
-        return spec;
-      },
-      [this, peer = effect.peer, pair = effect.pair](Result<SaPairSpec> spec) {
-        pair_derived(peer, pair, std::move(spec));
-      });
-}
-
-void Agent::pair_derived(proto::PeerId peer, proto::SaPairId pair, Result<SaPairSpec> spec) {
-  const auto it = pairs_.find({peer, pair});
-  if (it == pairs_.end() || !it->second.deriving) return;  // removed meanwhile
-  if (!spec) {
-    pairs_.erase(it);
-    event([peer, pair, error = spec.error()](AgentCore& core, Now now) {
-      return core.on_pair_failed(peer, pair, false, error, now);
-    });
-    return;
-  }
-  it->second.deriving = false;
-  for (const LaneSpec& lane : spec->lanes) {
-    it->second.view.spis.emplace_back(lane.inbound, lane.outbound);
-  }
-  backend_->install(std::move(*spec));
-}
+// ---- The data plane ----
 
 void Agent::run(ChooseOutbound& effect) { backend_->choose_outbound(effect.peer, effect.pair); }
-
-void Agent::run(RemoveOutbound& effect) { drop_direction(effect.peer, effect.pair, false); }
-void Agent::run(RemoveInbound& effect) { drop_direction(effect.peer, effect.pair, true); }
-
-void Agent::drop_direction(proto::PeerId peer, proto::SaPairId pair, bool inbound) {
-  const auto it = pairs_.find({peer, pair});
-  if (it == pairs_.end()) return;
-  if (it->second.deriving) {
-    // Nothing of it is installed yet; its keys go as the derivation comes back.
-    pairs_.erase(it);
-    return;
-  }
-  if (inbound) {
-    backend_->remove_inbound(peer, pair);
-    it->second.inbound = false;
-  } else {
-    backend_->remove_outbound(peer, pair);
-    it->second.outbound = false;
-  }
-  if (!it->second.inbound && !it->second.outbound) pairs_.erase(it);
-}
 
 void Agent::run(SendProbeRequest& effect) {
   proto::Probe request;
@@ -249,7 +180,7 @@ void Agent::run(SetPeer& effect) {
 }
 
 void Agent::run(RemovePeer& effect) {
-  std::erase_if(pairs_, [&](const auto& entry) { return entry.first.first == effect.peer; });
+  forget_pairs_of(effect.peer);
   heard_.erase(effect.peer);
   problems_.erase(effect.peer);
   // "What policy protects never leaves in clear … Only `cygnet-agent down --open` removes them."
@@ -265,7 +196,7 @@ void Agent::run(SetOwnPrefixes& effect) {
 void Agent::run(SetSoftPacketLimit& effect) { backend_->set_soft_packet_limit(effect.packets); }
 
 void Agent::run(JudgeDim& effect) {
-  workers_->submit(
+  judges_->submit(
       [stored = std::move(effect.stored), context = std::move(effect.context)] {
         return proto::check_dim(stored.dim, stored.certificate, *context);
       },

@@ -6,20 +6,6 @@
 
 namespace cygnet::agent {
 
-void Agent::on_installed(proto::PeerId peer, proto::SaPairId pair) {
-  const auto it = pairs_.find({peer, pair});
-  if (it != pairs_.end()) it->second.view.installed_at = loop_.now();
-  event([peer, pair](AgentCore& core, Now now) { return core.on_pair_installed(peer, pair, now); });
-}
-
-void Agent::on_install_failed(proto::PeerId peer, proto::SaPairId pair, bool collision,
-                              const Error& error) {
-  pairs_.erase({peer, pair});
-  event([peer, pair, collision, error](AgentCore& core, Now now) {
-    return core.on_pair_failed(peer, pair, collision, error, now);
-  });
-}
-
 void Agent::on_evidence(proto::PeerId peer, proto::SaPairId pair, EvidenceKind kind) {
   heard_[peer] = loop_.now();
   event([peer, pair, kind](AgentCore& core, Now now) {
@@ -27,11 +13,15 @@ void Agent::on_evidence(proto::PeerId peer, proto::SaPairId pair, EvidenceKind k
   });
 }
 
+// Where packets flow, no pair waits for the first one: a change of the choice must not hold them
+// up.
 void Agent::on_user_traffic(proto::PeerId peer) {
+  derive_claimed_of(peer);
   event([peer](AgentCore& core, Now now) { return core.on_user_traffic(peer, now); });
 }
 
 void Agent::on_packet_waiting(proto::PeerId peer) {
+  derive_claimed_of(peer);
   event([peer](AgentCore& core, Now now) { return core.on_packet_waiting(peer, now); });
 }
 

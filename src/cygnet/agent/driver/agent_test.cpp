@@ -357,8 +357,8 @@ TEST_F(Api, StatusHasTheDocumentedKeys) {
   const Json json = status();
   for (const char* key :
        {"name", "mesh", "mesh_address", "version", "backend", "notes", "controller", "generation",
-        "dh_private_values_alive", "dh_private_values_alive_max", "sa_pairs_per_peer_max", "peers",
-        "drops", "certificate_not_after"}) {
+        "dh_private_values_alive", "dh_private_values_alive_max", "sa_pairs_per_peer_max",
+        "sa_pairs", "peers", "drops", "certificate_not_after"}) {
     EXPECT_TRUE(json.contains(key)) << key;
   }
   EXPECT_EQ(json["name"], "a.m");
@@ -435,6 +435,106 @@ TEST_F(Api, PingWithoutAnSaSaysSo) {
                  [&](Result<PingResult> r) { result = std::move(r); });
   ASSERT_TRUE(result.has_value());
   EXPECT_FALSE(*result);
+}
+
+// ---- Lazy derivation ----
+
+class LazyAgents : public TwoAgents {
+ protected:
+  void SetUp() override {
+    network.lazy = true;
+    TwoAgents::SetUp();
+  }
+  /// Orders a rekey of a and waits until b has dealt with it.
+  void rekey() {
+    const auto before = a->generation();
+    controller.order_rekey("a.m");
+    ASSERT_TRUE(until([&] { return a->generation() > before && both_settled(); }));
+  }
+};
+
+TEST_F(LazyAgents, ClaimPairsAndDeriveEachOnceWhenItsFirstPacketNeedsIt) {
+  start_both();
+  EXPECT_EQ(network.lost, 0U);
+  EXPECT_EQ(a->backend->claims, 1U);
+  EXPECT_EQ(a->backend->keys_given, 1U) << "the probe needed them";
+  EXPECT_EQ(a->agent->keying().derivations, 1U);
+  EXPECT_EQ(a->agent->keying().claimed, 0U);
+}
+
+TEST_F(LazyAgents, ARekeyOfAnIdlePairEndsOnNewestByNewestWithoutALoss) {
+  start_both();
+  for (int i = 0; i < 3; ++i) rekey();
+  EXPECT_EQ(network.lost, 0U);
+  EXPECT_EQ(a->backend->claims, 4U) << "every pair was claimed first";
+  EXPECT_LE(a->agent->keying().derivations, a->backend->claims);
+  ASSERT_TRUE(until([&] { return a->agent->keys().alive() == 1; })) << "the old value is erased";
+}
+
+TEST_F(LazyAgents, DeriveAtOnceWhereUserPacketsFlow) {
+  start_both();
+  a->backend->send_user(a->peer("b"));
+  const auto claims = a->backend->claims;
+  rekey();
+  EXPECT_EQ(a->backend->claims, claims) << "nothing was claimed: the keys were there first";
+  EXPECT_EQ(a->backend->claimed(), 0U);
+  EXPECT_EQ(network.lost, 0U);
+}
+
+TEST_F(LazyAgents, DeriveAtOnceWhenThePolicySaysEager) {
+  controller.settings.set_derive_eager(true);
+  start_both();
+  EXPECT_EQ(a->backend->claims, 0U);
+  EXPECT_EQ(b->backend->claims, 0U);
+  EXPECT_EQ(network.lost, 0U);
+}
+
+TEST_F(LazyAgents, AFloodAtClaimedSpisCostsOneDerivationAPair) {
+  a = std::make_unique<Host>(loop, network, ca, "a", controller.port());
+  b = std::make_unique<Host>(loop, network, ca, "b", controller.port());
+  a->start();
+  b->start();
+  ASSERT_TRUE(until([&] { return a->backend->claimed() == 1; })) << "nothing was claimed";
+  for (int i = 0; i < 1000; ++i) a->backend->flood();
+  ASSERT_TRUE(until([&] { return a->backend->claimed() == 0; }));
+  EXPECT_EQ(a->backend->keys_given, 1U);
+  EXPECT_EQ(a->agent->keying().derivations, 1U);
+  EXPECT_EQ(a->agent->keying().by_data_plane, 1U) << "what it cost is counted";
+  ASSERT_TRUE(until([&] { return both_settled(); })) << "real packets get through";
+  EXPECT_EQ(a->backend->keys_given, 1U);
+}
+
+TEST_F(LazyAgents, APairRemovedWhileItIsDerivedDoesNotComeBack) {
+  a = std::make_unique<Host>(loop, network, ca, "a", controller.port());
+  b = std::make_unique<Host>(loop, network, ca, "b", controller.port());
+  a->start();
+  b->start();
+  ASSERT_TRUE(until([&] { return a->backend->claimed() == 1; }));
+  a->backend->flood();
+  ASSERT_TRUE(until([&] { return a->agent->keying().derivations == 1; }));
+  a->agent->flush();  // before the worker's answer is looked at, or right after
+  ASSERT_TRUE(until([&] { return both_settled(); }));
+  EXPECT_LE(a->backend->keys_given, a->agent->keying().derivations);
+  EXPECT_EQ(a->backend->pair_count(), 1U);
+}
+
+TEST_F(LazyAgents, StatusSaAndWhyTellAClaimedPair) {
+  a = std::make_unique<Host>(loop, network, ca, "a", controller.port());
+  b = std::make_unique<Host>(loop, network, ca, "b", controller.port());
+  a->start();
+  b->start();
+  ASSERT_TRUE(until([&] { return a->agent->keying().claimed == 1; }));
+  const DataPlaneView view;
+  EXPECT_EQ((*rt::parse_json(status_json(*a->agent, view)))["sa_pairs"]["claimed"], 1);
+  const auto keys = [&] {
+    return (*rt::parse_json(sa_json(*a->agent, view, std::nullopt)))["items"][0]["keys"];
+  };
+  EXPECT_EQ(keys(), "claimed");
+  ASSERT_TRUE(until([&] { return both_settled(); }));
+  EXPECT_EQ(keys(), "derived");
+  EXPECT_EQ((*rt::parse_json(status_json(*a->agent, view)))["sa_pairs"]["claimed"], 0);
+  const Json why = *rt::parse_json(why_json(*a->agent, view, a->peer("b")));
+  EXPECT_THAT(why.dump(), ::testing::HasSubstr("\"name\":\"keys\""));
 }
 
 }  // namespace

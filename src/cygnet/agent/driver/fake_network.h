@@ -5,9 +5,11 @@
 /// a real one cannot: that a pair is installed once, that both ends hold equal keys (S2), and it
 /// counts packets for an SA the receiver lacks (S1).
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "cygnet/agent/backend/api/backend.h"
@@ -26,6 +28,7 @@ class FakeNetwork {
   std::uint64_t delivered = 0;
   std::uint64_t lost = 0;  ///< sent on an SA that nobody has
   std::uint64_t held = 0;  ///< no outbound chosen
+  bool lazy = false;       ///< backends made from now on claim pairs until their keys come
 
  private:
   rt::Loop& loop_;
@@ -33,7 +36,8 @@ class FakeNetwork {
 
 class FakeBackend final : public SadBackend {
  public:
-  FakeBackend(FakeNetwork& network, BackendEvents& events) : network_(network), events_(events) {
+  FakeBackend(FakeNetwork& network, BackendEvents& events)
+      : network_(network), events_(events), lazy_(network.lazy) {
     network_.backends.insert(this);
   }
   ~FakeBackend() override {
@@ -44,6 +48,7 @@ class FakeBackend final : public SadBackend {
   [[nodiscard]] Features features() const override {
     Features features;
     features.name = "fake";
+    features.lazy_derivation = lazy_;
     features.per_source_spi = true;
     return features;
   }
@@ -63,6 +68,37 @@ class FakeBackend final : public SadBackend {
     Pair& pair = pairs_[key];
     pair.spec = std::move(spec);
     post([this, key] { events_.on_installed(key.first, key.second); });
+  }
+  void claim(SaPairClaim claim) override {
+    const Key key{claim.peer, claim.pair};
+    CYGNET_ASSERT(ever_.insert(key).second);  // Install once
+    Pair& pair = pairs_[key];
+    pair.claimed = true;
+    for (const auto& [inbound, outbound] : claim.spis) {
+      pair.spec.lanes.push_back({inbound, outbound, {}, {}, {}, {}});
+    }
+    ++claims;
+    post([this, key] { events_.on_installed(key.first, key.second); });
+  }
+  void give_keys(SaPairSpec spec) override {
+    ++keys_given;
+    const auto it = pairs_.find({spec.peer, spec.pair});
+    if (it == pairs_.end()) return;
+    Pair& pair = it->second;
+    CYGNET_ASSERT(pair.claimed);  // derived once
+    CYGNET_ASSERT(pair.spec.lanes.front().inbound == spec.lanes.front().inbound);
+    pair.spec = std::move(spec);
+    pair.claimed = false;
+    for (auto& wait : std::exchange(pair.waits, {})) wait();
+  }
+  /// A packet of anybody's at the inbound SPI of every claimed pair.
+  void flood() {
+    for (auto& [key, pair] : pairs_) want_keys(key, pair);
+  }
+  [[nodiscard]] std::size_t claimed() const {
+    std::size_t count = 0;
+    for (const auto& [key, pair] : pairs_) count += pair.claimed ? 1U : 0U;
+    return count;
   }
   void choose_outbound(proto::PeerId peer, std::optional<proto::SaPairId> pair) override {
     outbound_[peer] = pair;
@@ -127,6 +163,8 @@ class FakeBackend final : public SadBackend {
   std::map<proto::PeerId, PeerConfig> peers;
   std::vector<std::pair<UdpEndpoint, Bytes>> control;
   std::uint64_t soft_limit = 0;
+  std::uint64_t claims = 0;
+  std::uint64_t keys_given = 0;
   bool silent = false;  ///< queries are never answered
   std::optional<bool> shut_open;
 
@@ -136,6 +174,8 @@ class FakeBackend final : public SadBackend {
     SaPairSpec spec;
     bool inbound = true;
     bool outbound = true;
+    bool claimed = false;
+    std::vector<std::function<void()>> waits;  ///< for the keys
     SaCounters in, out;
   };
 
@@ -152,11 +192,16 @@ class FakeBackend final : public SadBackend {
       ++network_.lost;
       return;
     }
+    if (it->second.claimed) {
+      it->second.waits.emplace_back(
+          [this, peer, pair, payload, kind] { send(peer, pair, payload, kind); });
+      return want_keys(it->first, it->second);
+    }
     ++it->second.out.packets;
     it->second.out.octets += 100;
     const LaneSpec& lane = it->second.spec.lanes.front();
     for (FakeBackend* other : network_.backends) {
-      if (other != this && other->receive(lane, payload, kind)) {
+      if (other != this && other->receive(lane.outbound, lane.outbound_encr, payload, kind)) {
         ++network_.delivered;
         return;
       }
@@ -164,11 +209,25 @@ class FakeBackend final : public SadBackend {
     ++network_.lost;
   }
 
-  bool receive(const LaneSpec& from, const Bytes& payload, EvidenceKind kind) {
+  void want_keys(const Key& key, const Pair& pair) {
+    if (!pair.claimed) return;
+    post([this, key] { events_.on_keys_wanted(key.first, key.second); });
+  }
+
+  bool receive(proto::Spi spi, const SecretBytes& sealed_with, const Bytes& payload,
+               EvidenceKind kind) {
     for (auto& [key, pair] : pairs_) {
       const LaneSpec& lane = pair.spec.lanes.front();
-      if (!pair.inbound || lane.inbound != from.outbound) continue;
-      CYGNET_ASSERT(equal(lane.inbound_encr.reveal(), from.outbound_encr.reveal()));
+      if (!pair.inbound || lane.inbound != spi) continue;
+      if (pair.claimed) {
+        pair.waits.emplace_back([this, spi, payload, kind,
+                                 sealed = std::make_shared<SecretBytes>(sealed_with.reveal())] {
+          CYGNET_ASSERT(receive(spi, *sealed, payload, kind));
+        });
+        want_keys(key, pair);
+        return true;
+      }
+      CYGNET_ASSERT(equal(lane.inbound_encr.reveal(), sealed_with.reveal()));
       ++pair.in.packets;
       pair.in.octets += 100;
       post([this, key = key, kind, payload] {
@@ -183,6 +242,7 @@ class FakeBackend final : public SadBackend {
 
   FakeNetwork& network_;
   BackendEvents& events_;
+  const bool lazy_;
   std::map<Key, Pair> pairs_;
   std::set<Key> ever_;
   std::map<proto::PeerId, std::optional<proto::SaPairId>> outbound_;

@@ -201,6 +201,7 @@ std::string status_json(const Agent& agent, const DataPlaneView& view) {
     notes.push_back("controller: " + agent.link().last_error()->to_string());
   }
   const auto counts = core.rekey().counts();
+  const KeyingCounts keying = agent.keying();
   const auto remote = agent.link().remote_address();
   const Json json{
       {"name", agent.mesh().device.value()},
@@ -217,6 +218,11 @@ std::string status_json(const Agent& agent, const DataPlaneView& view) {
       {"dh_private_values_alive", agent.keys().alive()},
       {"dh_private_values_alive_max", agent.keys().alive_max()},
       {"sa_pairs_per_peer_max", counts.sa_pairs_per_peer_max},
+      {"sa_pairs",
+       {{"installed", keying.pairs},
+        {"claimed", keying.claimed},
+        {"derivations", keying.derivations},
+        {"derivations_by_packets", keying.by_data_plane}}},
       {"peers", {{"wanted", wanted}, {"up", up}, {"proven", proven}}},
       {"drops", drops_object(view)},
       {"refused", agent.refused()},
@@ -293,6 +299,7 @@ std::string sa_json(const Agent& agent, const DataPlaneView& view,
             {"spi_out", nullptr},
             {"suite", nullptr},
             {"state", pair_state(pair.state, peer->rekey->outbound == pair.id)},
+            {"keys", nullptr},
             {"in",
              {{"packets", counters.in.packets},
               {"octets", counters.in.octets},
@@ -308,6 +315,7 @@ std::string sa_json(const Agent& agent, const DataPlaneView& view,
           item["spi_in"] = spi_text(installed->spis[lane].first.value());
           item["spi_out"] = spi_text(installed->spis[lane].second.value());
           item["suite"] = suite_text(installed->suite);
+          item["keys"] = installed->keyed ? "derived" : "claimed";
           if (installed->installed_at) {
             item["installed_at_ms"] = wall_ms(agent, *installed->installed_at);
           }

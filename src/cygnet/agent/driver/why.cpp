@@ -159,6 +159,12 @@ void pair_steps(Steps& steps, const Agent& agent, const PeerView& peer,
     text += summary.confirmed ? " (confirmed)" : " (not confirmed yet)";
   }
   steps.add("SA pairs", reason.outcome, text + ": " + reason.text);
+  const InstalledPair* chosen =
+      summary.outbound ? agent.installed(peer.id, *summary.outbound) : nullptr;
+  if (chosen != nullptr) {
+    steps.add("keys", chosen->keyed ? "ok" : "info",
+              chosen->keyed ? "derived" : "claimed: derived when the first packet needs them");
+  }
   const auto heard = agent.last_heard(peer.id);
   const PeerTotals totals = agent.totals(peer.id);
   steps.add("traffic", heard ? "ok" : "info",

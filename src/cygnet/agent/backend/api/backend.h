@@ -77,6 +77,16 @@ struct SaPairSpec {
   std::vector<LaneSpec> lanes;
 };
 
+/// An SA pair whose SPIs are known and whose keys are not derived yet (docs/protocol.md
+/// section 5.2: SPIs come from nonces only).
+struct SaPairClaim {
+  proto::PeerId peer;
+  proto::SaPairId pair;
+  crypto::EspSuite suite;
+  bool esn = true;
+  std::vector<std::pair<proto::Spi, proto::Spi>> spis;  ///< inbound, outbound, by lane
+};
+
 struct SaCounters {
   std::uint64_t packets = 0;
   std::uint64_t octets = 0;
@@ -108,7 +118,7 @@ struct PeerPath {
 /// What an implementation can do; asked, never assumed.
 struct Features {
   std::string name;
-  bool lazy_derivation = false;
+  bool lazy_derivation = false;    ///< takes claim() and give_keys()
   bool per_source_spi = false;     ///< tells equal SPIs of different peers apart
   bool survives_agent = false;     ///< SAs go on carrying packets while no agent runs
   bool took_over = false;          ///< SAs of an earlier run carry packets now
@@ -125,6 +135,12 @@ class BackendEvents {
   /// `collision`: an SPI that this backend cannot hold twice.
   virtual void on_install_failed(proto::PeerId peer, proto::SaPairId pair, bool collision,
                                  const Error& error) = 0;
+  /// A claimed pair needs its keys: a packet came in for it, or one wants to leave on it. Once a
+  /// pair; answered by give_keys or by removing the pair.
+  virtual void on_keys_wanted(proto::PeerId peer, proto::SaPairId pair) {
+    static_cast<void>(peer);  // for backends that claim nothing
+    static_cast<void>(pair);
+  }
   /// First verified packet of its kind on a pair's inbound SA, and again at most once a second and
   /// kind while more come.
   virtual void on_evidence(proto::PeerId peer, proto::SaPairId pair, EvidenceKind kind) = 0;
@@ -171,6 +187,13 @@ class SadBackend {
   /// Installs both directions; the outbound is not used until chosen. Answered by on_installed or
   /// on_install_failed. Counters start at zero: a caller never installs one pair twice.
   virtual void install(SaPairSpec spec) = 0;
+  /// Lazy backends only: holds the inbound SPIs of a pair; packets in either direction wait,
+  /// bounded, for its keys. Answered like install().
+  virtual void claim(SaPairClaim claim) { static_cast<void>(claim); }
+  /// The keys of a claimed pair, with its SPIs. What was removed of the pair meanwhile stays
+  /// removed; a pair that is not claimed (any more) is left as it is. Answered by on_install_failed
+  /// when the keys cannot be used, otherwise not at all.
+  virtual void give_keys(SaPairSpec spec) { static_cast<void>(spec); }
   /// What user packets to this peer go out on from now; nullopt holds them.
   virtual void choose_outbound(proto::PeerId peer, std::optional<proto::SaPairId> pair) = 0;
   virtual void remove_outbound(proto::PeerId peer, proto::SaPairId pair) = 0;  ///< zeroes keys

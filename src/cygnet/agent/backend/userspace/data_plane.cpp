@@ -204,6 +204,7 @@ void DataPlane::tick() {
     state_.timers_wanted = false;
     outbound_.expire_held();
     inbound_.report_pending_moves();
+    inbound_.expire_waiting();
     for (const UnknownSpiReport& report : state_.unknown_spis.take(state_.now)) {
       state_.reporter.tell([report](BackendEvents& events) {
         events.on_unknown_spi(report.spi, report.source, report.count);
@@ -234,6 +235,7 @@ void DataPlane::remove_peer(proto::PeerId id) {
   peer->chosen = nullptr;
   for (const auto& pair : peer->pairs) {
     for (const auto& sa : pair->inbound) state_.sad.remove(*sa);
+    inbound_.drop_waiting(*pair);
   }
   state_.peers.erase(id);
 }
@@ -267,11 +269,23 @@ void DataPlane::install(proto::PeerId id, std::unique_ptr<SaPair> pair) {
   state_.reporter.tell([id, pair_id](BackendEvents& events) { events.on_installed(id, pair_id); });
 }
 
+void DataPlane::give_keys(proto::PeerId id, std::unique_ptr<SaPair> keyed) {
+  Peer* const peer = state_.peers.find(id);
+  SaPair* const pair = peer == nullptr ? nullptr : peer->find(keyed->id);
+  if (pair == nullptr || !complete(*pair, *keyed)) return;  // removed meanwhile
+  const auto waits = std::move(pair->waits);
+  // What came in first: it may show where the peer is.
+  if (waits != nullptr) inbound_.take_waiting(*waits);
+  if (peer->chosen == pair) outbound_.flush_held(*peer);
+  if (waits == nullptr) return;
+  for (const Bytes& probe : waits->probes()) outbound_.send_probe(*peer, *pair, probe);
+}
+
 void DataPlane::choose_outbound(proto::PeerId id, std::optional<proto::SaPairId> pair) {
   Peer* const peer = state_.peers.find(id);
   if (peer == nullptr) return;
   SaPair* const chosen = pair ? peer->find(*pair) : nullptr;
-  peer->chosen = chosen != nullptr && !chosen->outbound.empty() ? chosen : nullptr;
+  peer->chosen = chosen != nullptr && chosen->has_outbound() ? chosen : nullptr;
   outbound_.flush_held(*peer);
 }
 
@@ -287,6 +301,7 @@ void DataPlane::remove_outbound(proto::PeerId id, proto::SaPairId pair_id) {
   if (pair == nullptr) return;
   if (peer->chosen == pair) peer->chosen = nullptr;
   pair->outbound.clear();
+  pair->outbound_removed = true;
   erase_if_empty(*peer, pair_id);
 }
 
@@ -295,6 +310,7 @@ void DataPlane::remove_inbound(proto::PeerId id, proto::SaPairId pair_id) {
   SaPair* const pair = peer == nullptr ? nullptr : peer->find(pair_id);
   if (pair == nullptr) return;
   for (const auto& sa : pair->inbound) state_.sad.remove(*sa);
+  inbound_.drop_waiting(*pair);
   pair->inbound.clear();
   erase_if_empty(*peer, pair_id);
 }

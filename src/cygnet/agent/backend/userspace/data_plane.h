@@ -51,7 +51,9 @@ class DataPlane {
   void give_prefix(const IpPrefix& prefix, proto::PeerId peer);
   void take_prefix(const IpPrefix& prefix) { state_.peers.take_prefix(prefix); }
   void remove_peer(proto::PeerId peer);
+  /// A pair with its keys, or a claimed one.
   void install(proto::PeerId peer, std::unique_ptr<SaPair> pair);
+  void give_keys(proto::PeerId peer, std::unique_ptr<SaPair> keyed);
   void choose_outbound(proto::PeerId peer, std::optional<proto::SaPairId> pair);
   void remove_outbound(proto::PeerId peer, proto::SaPairId pair);
   void remove_inbound(proto::PeerId peer, proto::SaPairId pair);

@@ -68,7 +68,10 @@ void InboundPath::handle_one(const Datagram& datagram) {
     return;
   }
   const auto verified = open(*first, datagram);
-  if (!verified) return state_.drop(verified.error());
+  if (!verified) {
+    if (verified.error() == EspDrop::kKeysPending) return wait_for_keys(*first, datagram);
+    return state_.drop(verified.error());
+  }
 
   InboundSa& sa = *verified->sa;
   const bool newest = sa.window.update(verified->sequence);
@@ -101,7 +104,10 @@ tl::expected<InboundPath::Verified, EspDrop> InboundPath::open(InboundSa& first,
       std::copy_n(same_spi_copy_.begin(), datagram.octets.size(), datagram.octets.begin());
       const auto verified = open_one(*sa, datagram.octets);
       if (verified) return verified;
-      if (verified.error() != EspDrop::kReplay) why = verified.error();
+      // If one of them has no keys yet, the packet may be its.
+      if (verified.error() != EspDrop::kReplay && why != EspDrop::kKeysPending) {
+        why = verified.error();
+      }
     }
   }
   return tl::make_unexpected(why);
@@ -111,6 +117,7 @@ tl::expected<InboundPath::Verified, EspDrop> InboundPath::open_one(InboundSa& sa
                                                                    MutableByteView packet) {
   const auto header = esp::read_clear_header(sa.format, packet);
   if (!header) return tl::make_unexpected(header.error());
+  if (sa.cipher == nullptr) return tl::make_unexpected(EspDrop::kKeysPending);
   std::uint64_t sequence = sa.window.infer(header->sequence_low);
   const std::uint32_t halves = sa.format.esn() ? sa.resync.halves_to_try() : 0;
   // Cheap, and first: a replayed packet costs no decryption.
@@ -166,6 +173,57 @@ void InboundPath::report_pending_moves() {
   state_.peers.for_each([&](Peer& peer) {
     if (peer.moved_pending) report_moved(peer);
   });
+}
+
+// docs/protocol.md section 5.2: the first packet for a claimed pair makes it want its keys, and
+// waits for them. Whether it is a forgery only the keys can tell.
+void InboundPath::wait_for_keys(InboundSa& first, const Datagram& datagram) {
+  SaPair* claimed = nullptr;
+  for (InboundSa* sa = &first; sa != nullptr; sa = sa->next_same_spi) {
+    if (sa->cipher != nullptr) continue;
+    state_.want_keys(*sa->pair);
+    if (claimed == nullptr || sa->pair->peer->endpoint == datagram.source) claimed = sa->pair;
+  }
+  if (first.next_same_spi != nullptr) {  // attempts under other keys have destroyed it
+    std::copy_n(same_spi_copy_.begin(), datagram.octets.size(), datagram.octets.begin());
+  }
+  if (claimed->waits == nullptr) {
+    claimed->waits = std::make_unique<KeyWait>(state_.waiting_octets);
+  }
+  KeyWait& waits = *claimed->waits;
+  if (!waits.push(state_.now, datagram.source, datagram.tos, datagram.octets)) {
+    return state_.drop(EspDrop::kKeysPending);
+  }
+  if (waits.packets().size() == 1) waiting_.emplace_back(claimed->peer->id, claimed->id);
+  state_.timers_wanted = true;
+}
+
+void InboundPath::take_waiting(KeyWait& waits) {
+  for (KeyWait::Packet& packet : waits.packets()) {
+    Datagram datagram;
+    datagram.octets = packet.octets;
+    datagram.source = packet.source;
+    datagram.tos = packet.tos;
+    handle_one(datagram);
+  }
+  flush();  // while what they carry lives
+}
+
+void InboundPath::drop_waiting(SaPair& pair) {
+  if (pair.waits == nullptr) return;
+  state_.drop(EspDrop::kKeysPending, pair.waits->packets().size());
+  pair.waits.reset();
+}
+
+void InboundPath::expire_waiting() {
+  std::erase_if(waiting_, [&](const auto& entry) {
+    Peer* const peer = state_.peers.find(entry.first);
+    SaPair* const pair = peer == nullptr ? nullptr : peer->find(entry.second);
+    if (pair == nullptr || pair->waits == nullptr) return true;
+    state_.drop(EspDrop::kKeysPending, pair->waits->expire(state_.now));
+    return pair->waits->packets().empty();
+  });
+  if (!waiting_.empty()) state_.timers_wanted = true;
 }
 
 void InboundPath::evidence(InboundSa& sa, EvidenceKind kind) {

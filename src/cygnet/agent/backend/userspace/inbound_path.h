@@ -26,6 +26,13 @@ class InboundPath final : private Coalescer::Sink {
   /// Tells moves that were held back by the rate limit.
   void report_pending_moves();
 
+  /// Takes what waited for a pair's keys, which are there now.
+  void take_waiting(KeyWait& waits);
+  /// Drops what waits for a pair that goes.
+  void drop_waiting(SaPair& pair);
+  /// Drops what has waited too long, for every pair.
+  void expire_waiting();
+
   [[nodiscard]] std::uint64_t keepalives() const { return keepalives_; }
 
  private:
@@ -34,6 +41,7 @@ class InboundPath final : private Coalescer::Sink {
     std::uint64_t sequence = 0;
   };
   void handle_one(const Datagram& datagram);
+  void wait_for_keys(InboundSa& first, const Datagram& datagram);
   void write(std::span<const iovec> pieces, const GsoInfo& gso, std::size_t packets) override;
   [[nodiscard]] tl::expected<Verified, esp::EspDrop> open(InboundSa& first,
                                                           const Datagram& datagram);
@@ -53,6 +61,7 @@ class InboundPath final : private Coalescer::Sink {
   Coalescer coalescer_;
   RateBudget control_budget_{kControlDatagramsPerSecond, std::chrono::seconds(1)};
   std::uint64_t keepalives_ = 0;
+  std::vector<std::pair<proto::PeerId, proto::SaPairId>> waiting_;  ///< pairs that may hold packets
   Bytes same_spi_copy_;  ///< of a packet that more than one key may have to be tried on
   Bytes resync_copy_;    ///< of a packet that more than one sequence number may have to be tried on
 };

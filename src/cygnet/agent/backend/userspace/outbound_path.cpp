@@ -76,7 +76,7 @@ void OutboundPath::from_tun_whole(std::uint32_t slot, const InnerPacket& inner,
   if (peer == nullptr) return sender_.pool().release(slot);
   if (state_.config.clamp_mss) clamp_mss(packet, inner, state_.config.inner_mtu);
   state_.report_user_traffic(*peer);
-  if (peer->chosen == nullptr || !peer->endpoint.is_set()) {
+  if (!peer->sendable()) {
     hold(*peer, packet.first(inner.total_length));
     sender_.pool().release(slot);
     return;
@@ -90,7 +90,7 @@ void OutboundPath::from_tun_large(const GsoInfo& gso, const InnerPacket& inner, 
   Peer* const peer = judge(inner, packet, segments->length(0));
   if (peer == nullptr) return;
   state_.report_user_traffic(*peer);
-  if (peer->chosen != nullptr && peer->endpoint.is_set()) {
+  if (peer->sendable()) {
     return transmit_segments(*peer, *segments, inner, packet);
   }
   Bytes segment;
@@ -207,13 +207,14 @@ void OutboundPath::hold(Peer& peer, ByteView packet) {
   if (peer.held.empty()) holding_.push_back(peer.id);
   count_held(peer, peer.held.push(state_.now, packet));
   state_.timers_wanted = true;
+  if (peer.chosen != nullptr) state_.want_keys(*peer.chosen);
   if (!peer.packet_waiting.pass(state_.now, kEventInterval)) return;
   state_.reporter.tell([id = peer.id](BackendEvents& events) { events.on_packet_waiting(id); });
 }
 
 void OutboundPath::count_held(Peer& peer, std::size_t dropped) {
   if (dropped == 0) return;
-  if (peer.chosen != nullptr) {
+  if (peer.chosen != nullptr && !peer.endpoint.is_set()) {
     state_.drop(EspDrop::kNoEndpoint, dropped);
   } else if (peer.sent_user) {
     peer.no_sa += dropped;
@@ -225,7 +226,10 @@ void OutboundPath::count_held(Peer& peer, std::size_t dropped) {
 }
 
 void OutboundPath::flush_held(Peer& peer) {
-  if (peer.chosen == nullptr || !peer.endpoint.is_set()) return;
+  if (!peer.sendable()) {
+    if (peer.chosen != nullptr && !peer.held.empty()) state_.want_keys(*peer.chosen);
+    return;
+  }
   count_held(peer, peer.held.expire(state_.now));
   while (auto packet = peer.held.pop()) {
     auto slot = sender_.pool().acquire();
@@ -261,9 +265,14 @@ void OutboundPath::expire_held() {
 void OutboundPath::drop_held(Peer& peer) { count_held(peer, peer.held.clear()); }
 
 void OutboundPath::send_probe(Peer& peer, SaPair& pair, ByteView payload) {
-  if (pair.outbound.empty() || payload.size() > kMaxInner - kProbeOverhead) {
+  if (!pair.has_outbound() || payload.size() > kMaxInner - kProbeOverhead) {
     state_.drop(EspDrop::kProbeNoSa);
     return;
+  }
+  if (pair.claimed) {
+    if (pair.waits == nullptr) pair.waits = std::make_unique<KeyWait>(state_.waiting_octets);
+    if (!pair.waits->push_probe(payload)) state_.drop(EspDrop::kProbeSend);
+    return state_.want_keys(pair);
   }
   const auto send_to = [&](const OuterAddress& to) {
     const auto slot = sender_.pool().acquire();
@@ -313,7 +322,9 @@ void OutboundPath::send_keepalives() {
     peer.last_sent = state_.now;
     // A dummy packet keeps a NAT's mapping as well, and being authenticated it tells the peer where
     // we are now: a NAT that forgot us or changed its address costs an idle pair no more than this.
-    const auto slot = peer.chosen == nullptr ? std::nullopt : sender_.pool().acquire();
+    // It is no reason to derive a claimed pair's keys.
+    const bool seals = peer.chosen != nullptr && !peer.chosen->claimed;
+    const auto slot = seals ? sender_.pool().acquire() : std::nullopt;
     if (slot) {
       transmit(peer, *peer.chosen, *peer.chosen->outbound.front(),
                {*slot, 0, esp::kNextHeaderDummy, 0, false}, peer.endpoint);

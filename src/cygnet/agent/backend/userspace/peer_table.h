@@ -55,6 +55,10 @@ struct Peer {
   RateBudget probes{kProbesPerSecond, std::chrono::seconds(1)};
 
   [[nodiscard]] SaPair* find(proto::SaPairId pair);
+  /// A user packet can go out now: an SA with its keys, and somewhere to send to.
+  [[nodiscard]] bool sendable() const {
+    return chosen != nullptr && !chosen->claimed && endpoint.is_set();
+  }
   /// Sends to the first candidate again unless an endpoint was learned.
   void reset_endpoint();
 };

@@ -26,6 +26,7 @@ struct PlaneState {
   Tun& tun;
   const Reporter& reporter;
   IpAddress own_mesh_address;
+  std::size_t waiting_octets = 0;  ///< what KeyWait::kMaxOctets bounds
   PeerTable peers;
   Sad sad;
   UnknownSpis unknown_spis;
@@ -38,6 +39,14 @@ struct PlaneState {
   void report_user_traffic(Peer& peer) {
     if (!peer.user_traffic.pass(now, kEventInterval)) return;
     reporter.tell([id = peer.id](BackendEvents& events) { events.on_user_traffic(id); });
+  }
+  /// Asks once for the keys of a claimed pair.
+  void want_keys(SaPair& pair) {
+    if (!pair.claimed || pair.keys_wanted) return;
+    pair.keys_wanted = true;
+    reporter.tell([peer = pair.peer->id, id = pair.id](BackendEvents& events) {
+      events.on_keys_wanted(peer, id);
+    });
   }
   /// Tells once that an SA of the pair should be replaced.
   void check_soft_limit(SaPair& pair, std::uint64_t packets, std::uint64_t last_sequence) {

@@ -11,6 +11,7 @@
 #include "cygnet/agent/backend/common/unknown_spis.h"
 #include "cygnet/agent/backend/userspace/hold_queue.h"
 #include "cygnet/agent/backend/userspace/key_export.h"
+#include "cygnet/agent/backend/userspace/key_wait.h"
 
 namespace cygnet::agent::userspace {
 namespace {
@@ -50,6 +51,60 @@ TEST(HoldQueue, DropsWhatIsOlderThanASecond) {
   EXPECT_EQ(queue.push(at(milliseconds(1700)), Bytes{4}), 0U);
   EXPECT_EQ(queue.clear(), 1U);
   EXPECT_TRUE(queue.empty());
+}
+
+TEST(KeyWait, KeepsPacketsInOrderUpToItsNumberAndTakesNoMore) {
+  std::size_t octets = 0;
+  {
+    KeyWait wait(octets);
+    for (std::size_t i = 0; i < KeyWait::kMaxPackets; ++i) {
+      EXPECT_TRUE(wait.push(at(milliseconds(1)), {}, 3, Bytes{static_cast<std::uint8_t>(i)}));
+    }
+    EXPECT_FALSE(wait.push(at(milliseconds(1)), {}, 0, Bytes{200}));
+    EXPECT_EQ(wait.packets().front().octets, Bytes{0});
+    EXPECT_EQ(wait.packets().front().tos, 3);
+    EXPECT_EQ(wait.packets().back().octets, Bytes{KeyWait::kMaxPackets - 1});
+    EXPECT_GT(octets, KeyWait::kMaxPackets);
+  }
+  EXPECT_EQ(octets, 0U) << "what a pair held is free when it goes";
+}
+
+TEST(KeyWait, IsBoundedInOctetsForAllPairsTogether) {
+  std::size_t octets = 0;
+  std::vector<std::unique_ptr<KeyWait>> waits;
+  const Bytes packet(1400);
+  std::size_t taken = 0;
+  for (int pair = 0; pair < 1000; ++pair) {
+    waits.push_back(std::make_unique<KeyWait>(octets));
+    for (int i = 0; i < 10; ++i) {
+      taken += waits.back()->push(at(milliseconds(0)), {}, 0, packet) ? 1U : 0U;
+    }
+  }
+  EXPECT_LE(octets, KeyWait::kMaxOctets);
+  EXPECT_GT(taken, 2000U);
+  EXPECT_LT(taken * packet.size(), KeyWait::kMaxOctets);
+  std::size_t expired = 0;
+  for (const auto& wait : waits) expired += wait->expire(at(seconds(2)));
+  EXPECT_EQ(expired, taken);
+  EXPECT_EQ(octets, 0U);
+}
+
+TEST(KeyWait, DropsWhatIsOlderThanASecond) {
+  std::size_t octets = 0;
+  KeyWait wait(octets);
+  EXPECT_TRUE(wait.push(at(milliseconds(0)), {}, 0, Bytes{1}));
+  EXPECT_TRUE(wait.push(at(milliseconds(500)), {}, 0, Bytes{2}));
+  EXPECT_EQ(wait.expire(at(milliseconds(1000))), 0U);
+  EXPECT_EQ(wait.expire(at(milliseconds(1001))), 1U);
+  ASSERT_EQ(wait.packets().size(), 1U);
+  EXPECT_EQ(wait.packets()[0].octets, Bytes{2});
+}
+
+TEST(KeyWait, TakesFewProbes) {
+  std::size_t octets = 0;
+  KeyWait wait(octets);
+  for (std::size_t i = 0; i < KeyWait::kMaxProbes; ++i) EXPECT_TRUE(wait.push_probe(Bytes{1}));
+  EXPECT_FALSE(wait.push_probe(Bytes{1}));
 }
 
 TEST(RateGate, PassesAtOnceAndThenOncePerInterval) {

@@ -40,4 +40,41 @@ Result<std::unique_ptr<SaPair>> make_sa_pair(SaPairSpec spec, crypto::Random& ra
   return pair;
 }
 
+Result<std::unique_ptr<SaPair>> make_claimed_pair(const SaPairClaim& claim) {
+  if (claim.spis.empty()) return fail(kErrSaLanes, "an SA pair without lanes", "SA");
+  auto pair = std::make_unique<SaPair>();
+  pair->id = claim.pair;
+  pair->spis = claim.spis;
+  pair->claimed = true;
+  const esp::EspFormat format(claim.suite, claim.esn);
+  for (const auto& [inbound, outbound] : claim.spis) {
+    // The smallest window: nothing verifies before the keys come, and theirs comes with them.
+    pair->inbound.push_back(std::unique_ptr<InboundSa>(
+        new InboundSa{inbound,
+                      pair.get(),
+                      format,
+                      nullptr,
+                      esp::ReplayWindow(esp::ReplayWindow::kMinSize, claim.esn),
+                      {},
+                      {},
+                      nullptr}));
+  }
+  return pair;
+}
+
+bool complete(SaPair& pair, SaPair& keyed) {
+  if (!pair.claimed || keyed.id != pair.id || keyed.spis != pair.spis) return false;
+  // In place: the SAD knows these SAs by their addresses.
+  for (std::size_t lane = 0; lane < pair.inbound.size(); ++lane) {
+    InboundSa& sa = *pair.inbound[lane];
+    InboundSa& from = *keyed.inbound[lane];
+    sa.format = from.format;
+    sa.cipher = std::move(from.cipher);
+    sa.window = std::move(from.window);
+  }
+  if (!pair.outbound_removed) pair.outbound = std::move(keyed.outbound);
+  pair.claimed = false;
+  return true;
+}
+
 }  // namespace cygnet::agent::userspace

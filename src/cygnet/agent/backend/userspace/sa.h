@@ -15,6 +15,7 @@
 #include "cygnet/agent/backend/api/backend.h"
 #include "cygnet/agent/backend/common/rate_gate.h"
 #include "cygnet/agent/backend/userspace/iv_source.h"
+#include "cygnet/agent/backend/userspace/key_wait.h"
 #include "cygnet/base/result.h"
 #include "cygnet/crypto/cipher.h"
 #include "cygnet/crypto/random.h"
@@ -33,7 +34,7 @@ struct InboundSa {
   proto::Spi spi;
   SaPair* pair;
   esp::EspFormat format;
-  std::unique_ptr<crypto::PacketCipher> cipher;
+  std::unique_ptr<crypto::PacketCipher> cipher;  ///< null while the pair is claimed
   esp::ReplayWindow window;
   esp::EsnResync resync;
   SaCounters counters;
@@ -56,7 +57,8 @@ struct OutboundSa {
   return ++sa.last_sequence;
 }
 
-/// One SA pair (l, r) with all its lanes. Either direction may be gone (drained, removed).
+/// One SA pair (l, r) with all its lanes. Either direction may be gone (drained, removed). A
+/// claimed one has its SPIs and no keys: nothing can be opened or sealed with it.
 struct SaPair {
   Peer* peer = nullptr;
   proto::SaPairId id;
@@ -65,13 +67,28 @@ struct SaPair {
   std::array<RateGate, 3> evidence{};                   ///< by EvidenceKind
   std::vector<std::pair<proto::Spi, proto::Spi>> spis;  ///< inbound, outbound, by lane
   bool soft_limit_reported = false;
+  bool claimed = false;
+  bool keys_wanted = false;        ///< control was told
+  bool outbound_removed = false;   ///< of a claimed pair: its keys must not bring it back
+  std::unique_ptr<KeyWait> waits;  ///< for the keys; null while nothing does
 
-  [[nodiscard]] bool empty() const { return inbound.empty() && outbound.empty(); }
+  [[nodiscard]] bool has_outbound() const {
+    return claimed ? !outbound_removed : !outbound.empty();
+  }
+  [[nodiscard]] bool empty() const { return inbound.empty() && !has_outbound(); }
 };
 
 /// Expands the keys of `spec`, which is wiped. @retval crypto::kErrKeyLength, kErrReplayWindow,
 /// kErrSaLanes
 [[nodiscard]] Result<std::unique_ptr<SaPair>> make_sa_pair(SaPairSpec spec, crypto::Random& random);
+
+/// @retval kErrSaLanes
+[[nodiscard]] Result<std::unique_ptr<SaPair>> make_claimed_pair(const SaPairClaim& claim);
+
+/// Gives a claimed pair the keys of `keyed`, which is the same pair made by make_sa_pair. Only what
+/// is left of the pair gets them.
+/// @return false, and nothing is changed, when it is not claimed or its SPIs are others.
+[[nodiscard]] bool complete(SaPair& pair, SaPair& keyed);
 
 /// A sequence number at which an SA should be replaced, whatever the settings: well before its
 /// last one (RFC 4303 section 3.3.3).

@@ -96,6 +96,7 @@ Status UserspaceBackend::close_all(const RoutingConfig& config,
 Features UserspaceBackend::features() const {
   Features features;
   features.name = "userspace";
+  features.lazy_derivation = true;
   features.per_source_spi = true;
   features.notes = notes_;
   if (kInsecureKeyExport) {
@@ -133,22 +134,42 @@ void UserspaceBackend::take_prefix(const IpPrefix& prefix, bool) {
   plane_->post([prefix](DataPlane& plane) { plane.take_prefix(prefix); });
 }
 
+Result<std::unique_ptr<SaPair>> UserspaceBackend::expand(SaPairSpec spec) {
+  CYGNET_CHECK_OK(export_keys(config_.key_export_path, spec));
+  return make_sa_pair(std::move(spec), random_);
+}
+
+void UserspaceBackend::refuse(proto::PeerId peer, proto::SaPairId pair, const Error& error) {
+  reporter_.tell([peer, pair, error](BackendEvents& events) {
+    events.on_install_failed(peer, pair, false, error);
+  });
+}
+
 void UserspaceBackend::install(SaPairSpec spec) {
   const proto::PeerId peer = spec.peer;
   const proto::SaPairId pair_id = spec.pair;
-  const auto refuse = [&](const Error& error) {
-    reporter_.tell([peer, pair_id, error](BackendEvents& events) {
-      events.on_install_failed(peer, pair_id, false, error);
-    });
-  };
-  if (auto exported = export_keys(config_.key_export_path, spec); !exported) {
-    return refuse(exported.error());
-  }
-  // Keys are expanded here, so that the data plane does not stop for it.
-  auto pair = make_sa_pair(std::move(spec), random_);
-  if (!pair) return refuse(pair.error());
+  auto pair = expand(std::move(spec));
+  if (!pair) return refuse(peer, pair_id, pair.error());
   plane_->post([peer, sas = std::move(*pair)](DataPlane& plane) mutable {
     plane.install(peer, std::move(sas));
+  });
+}
+
+void UserspaceBackend::claim(SaPairClaim claim) {
+  auto pair = make_claimed_pair(claim);
+  if (!pair) return refuse(claim.peer, claim.pair, pair.error());
+  plane_->post([peer = claim.peer, sas = std::move(*pair)](DataPlane& plane) mutable {
+    plane.install(peer, std::move(sas));
+  });
+}
+
+void UserspaceBackend::give_keys(SaPairSpec spec) {
+  const proto::PeerId peer = spec.peer;
+  const proto::SaPairId pair_id = spec.pair;
+  auto keyed = expand(std::move(spec));
+  if (!keyed) return refuse(peer, pair_id, keyed.error());
+  plane_->post([peer, sas = std::move(*keyed)](DataPlane& plane) mutable {
+    plane.give_keys(peer, std::move(sas));
   });
 }
 

@@ -46,6 +46,8 @@ class UserspaceBackend final : public SadBackend, private PrefixSink {
   [[nodiscard]] Status set_peer(const PeerConfig& peer) override;
   void remove_peer(proto::PeerId peer, bool keep_fail_closed) override;
   void install(SaPairSpec spec) override;
+  void claim(SaPairClaim claim) override;
+  void give_keys(SaPairSpec spec) override;
   void choose_outbound(proto::PeerId peer, std::optional<proto::SaPairId> pair) override;
   void remove_outbound(proto::PeerId peer, proto::SaPairId pair) override;
   void remove_inbound(proto::PeerId peer, proto::SaPairId pair) override;
@@ -64,6 +66,10 @@ class UserspaceBackend final : public SadBackend, private PrefixSink {
         random_(random),
         reporter_(events, std::move(post)),
         router_(std::move(routes), config_.routing, *this) {}
+
+  /// Keys expanded into ciphers, so that the data plane does not stop for it.
+  [[nodiscard]] Result<std::unique_ptr<SaPair>> expand(SaPairSpec spec);
+  void refuse(proto::PeerId peer, proto::SaPairId pair, const Error& error);
 
   void set_mesh_address(const IpAddress& address) override;
   void own_prefix(const IpPrefix& prefix) override;

@@ -157,4 +157,12 @@ SaPairSpec PairPlan::spec(proto::PeerId peer, int end) const {
   return out;
 }
 
+SaPairClaim PairPlan::claim(proto::PeerId peer, int end) const {
+  SaPairClaim out{peer, id(), suite, esn, {}};
+  for (std::uint16_t lane = 0; lane < lanes; ++lane) {
+    out.spis.emplace_back(spi(end, lane), spi(1 - end, lane));
+  }
+  return out;
+}
+
 }  // namespace cygnet::agent::userspace::e2e

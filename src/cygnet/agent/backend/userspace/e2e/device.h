@@ -55,6 +55,7 @@ class RecordedEvents final : public BackendEvents {
                          const Error& error) override {
     add(failed_, std::string(error.code.name()) + (collision ? " collision" : ""));
   }
+  void on_keys_wanted(proto::PeerId, proto::SaPairId pair) override { add(wanted_, pair); }
   void on_evidence(proto::PeerId, proto::SaPairId pair, EvidenceKind kind) override {
     add(evidence_, Evidence{pair, kind});
   }
@@ -76,6 +77,7 @@ class RecordedEvents final : public BackendEvents {
 
   [[nodiscard]] auto installed() const { return get(installed_); }
   [[nodiscard]] auto failed() const { return get(failed_); }
+  [[nodiscard]] auto wanted() const { return get(wanted_); }
   [[nodiscard]] auto evidence() const { return get(evidence_); }
   [[nodiscard]] auto user_traffic() const { return get(user_traffic_); }
   [[nodiscard]] auto waiting() const { return get(waiting_); }
@@ -101,6 +103,7 @@ class RecordedEvents final : public BackendEvents {
   mutable std::mutex mutex_;
   std::vector<proto::SaPairId> installed_;
   std::vector<std::string> failed_;
+  std::vector<proto::SaPairId> wanted_;
   std::vector<Evidence> evidence_;
   std::vector<int> user_traffic_;
   std::vector<int> waiting_;
@@ -163,6 +166,7 @@ struct PairPlan {
   /// Keys of packets towards `end`.
   [[nodiscard]] esp::Keys keys(int end, std::uint16_t lane = 0) const;
   [[nodiscard]] SaPairSpec spec(proto::PeerId peer, int end) const;
+  [[nodiscard]] SaPairClaim claim(proto::PeerId peer, int end) const;
 };
 
 }  // namespace cygnet::agent::userspace::e2e
