@@ -128,7 +128,8 @@ class AgentCore {
   [[nodiscard]] Effects on_pair_installed(proto::PeerId peer, proto::SaPairId pair, Now now);
   [[nodiscard]] Effects on_pair_failed(proto::PeerId peer, proto::SaPairId pair, bool collision,
                                        const Error& error, Now now);
-  /// A claimed pair cannot be used after all: it goes, and the device rolls over.
+  /// A claimed pair cannot be used after all: it goes, and the device rolls over unless the pair
+  /// was draining.
   [[nodiscard]] Effects on_keys_failed(proto::PeerId peer, proto::SaPairId pair, const Error& error,
                                        Now now);
 

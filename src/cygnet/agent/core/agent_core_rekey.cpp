@@ -122,8 +122,19 @@ void AgentCore::note_user_traffic(proto::PeerId id, Now now) {
   if (find_peer(id) != nullptr) peer_at(id).last_user = now.mono;
 }
 
+// A pair that drains is on its way out, unused: it goes a little earlier. A late or forged packet
+// for it, after the cap has erased its private value, is no reason to roll over.
 Effects AgentCore::on_keys_failed(proto::PeerId peer, proto::SaPairId pair, const Error& error,
                                   Now now) {
+  const auto status = rekey_.peer_status(peer);
+  const bool drains =
+      status && std::any_of(status->pairs.begin(), status->pairs.end(), [&](const auto& known) {
+        return known.id == pair && known.state == rekey::PairState::kDraining;
+      });
+  if (drains) {
+    out_.emplace_back(RemoveInbound{peer, pair});
+    return finish(now);
+  }
   out_.emplace_back(Note{NoteLevel::kWarning, "the keys of an SA pair could not be derived",
                          peer_at(peer).device, error});
   feed(rekey::SaPairLost{peer, pair}, now);

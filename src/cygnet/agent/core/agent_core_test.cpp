@@ -657,6 +657,20 @@ TEST_F(LazyPair, AClaimedPairWhoseKeysCannotBeHadGoesAndTheDeviceRollsOver) {
   EXPECT_GT(newest(a), before);
 }
 
+TEST_F(LazyPair, ADrainingPairWhoseKeysCannotBeHadGoesAndNothingElseHappens) {
+  const auto old = a.did<InstallPair>().back().pair;
+  rekey();
+  dim_a = accept_publish(a);
+  mark_delivered(a, {b.name()});
+  const proto::SaPairId next{newest(a), old.remote};
+  a.run(a.core().on_evidence(a.peer("b"), next, EvidenceKind::kProbe, a.now()));
+  ASSERT_FALSE(a.removed_in.contains({a.peer("b"), old})) << "it drains";
+  a.run(a.core().on_keys_failed(a.peer("b"), old, Error{ErrorCode("test"), "no"}, a.now()));
+  EXPECT_TRUE(a.removed_in.contains({a.peer("b"), old}));
+  a.advance(std::chrono::seconds(30));
+  EXPECT_EQ(newest(a), next.local) << "a late packet for a pair on its way out rolls nothing over";
+}
+
 TEST(TrustedTimeTest, AClockSetBackRevivesNothing) {
   const ServerTime build{std::chrono::milliseconds(1000)};
   TrustedTime time(build, ServerTime(std::chrono::milliseconds(5000)));

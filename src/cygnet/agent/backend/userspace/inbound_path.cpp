@@ -212,6 +212,7 @@ void InboundPath::take_waiting(KeyWait& waits) {
 void InboundPath::drop_waiting(SaPair& pair) {
   if (pair.waits == nullptr) return;
   state_.drop(EspDrop::kKeysPending, pair.waits->packets().size());
+  state_.drop(EspDrop::kProbeNoSa, pair.waits->probes().size());
   pair.waits.reset();
 }
 
