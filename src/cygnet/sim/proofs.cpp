@@ -12,14 +12,19 @@ constexpr std::size_t kYoungMax = 1 << 14;
 
 MemoProofs::Known& MemoProofs::known(ByteView octets) const {
   const std::string_view key = as_text(octets);
-  if (const auto it = young_.find(key); it != young_.end()) return it->second;
+  if (Known* const last = last_known_.of(key)) return *last;
+  if (const auto it = young_.find(key); it != young_.end()) {
+    last_known_.entry = &*it;
+    return it->second;
+  }
   if (young_.size() >= kYoungMax) {
     old_ = std::move(young_);
     young_.clear();
   }
   Known value;
   if (const auto it = old_.find(key); it != old_.end()) value = it->second;
-  return young_.emplace(key, std::move(value)).first->second;
+  last_known_.entry = &*young_.emplace(key, std::move(value)).first;
+  return last_known_.entry->second;
 }
 
 MemoProofs::UnderKey& MemoProofs::under_key(ByteView octets,
@@ -42,13 +47,29 @@ Result<std::shared_ptr<const proto::DimForm>> MemoProofs::form(ByteView octets) 
   return memo.form;
 }
 
-Result<crypto::Certificate> MemoProofs::certificate(ByteView der) const {
+MemoProofs::CertificateEntry* MemoProofs::entry_of(ByteView der) const {
   const std::string_view key = as_text(der);
+  if (CertificateEntry* const last = last_certificate_.of(key)) return last;
   const auto it = certificates_.find(key);
-  if (it != certificates_.end()) return it->second;
+  if (it == certificates_.end()) return nullptr;
+  last_certificate_.entry = &*it;
+  return &it->second;
+}
+
+Result<crypto::Certificate> MemoProofs::certificate(ByteView der) const {
+  if (const CertificateEntry* const entry = entry_of(der)) return entry->certificate;
   CYGNET_TRY(crypto::Certificate made, DimProofs::certificate(der));
-  certificates_.emplace(key, made);
+  certificates_.emplace(as_text(der), CertificateEntry{made, std::nullopt});
   return made;
+}
+
+Result<proto::DeviceIdentity> MemoProofs::identity(const crypto::Certificate& leaf) const {
+  CertificateEntry* const entry = entry_of(leaf.der());
+  if (entry == nullptr) return DimProofs::identity(leaf);
+  if (!entry->identity) {
+    CYGNET_TRY(entry->identity, DimProofs::identity(leaf));
+  }
+  return *entry->identity;
 }
 
 Status MemoProofs::chain(const crypto::Certificate& leaf,
@@ -58,8 +79,8 @@ Status MemoProofs::chain(const crypto::Certificate& leaf,
     return {};
   }
   Status status = DimProofs::chain(leaf, intermediates, trust, now);
-  const auto kept = certificates_.find(as_text(leaf.der()));
-  if (status && kept != certificates_.end() && &kept->second.impl() == &leaf.impl()) {
+  const CertificateEntry* const kept = entry_of(leaf.der());
+  if (status && kept != nullptr && &kept->certificate.impl() == &leaf.impl()) {
     chains_.insert(&leaf.impl());
   }
   return status;

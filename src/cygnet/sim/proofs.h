@@ -26,6 +26,7 @@ class MemoProofs final : public proto::DimProofs {
   Status chain(const crypto::Certificate& leaf,
                const std::vector<crypto::Certificate>& intermediates,
                const std::vector<crypto::Certificate>& trust, ServerTime now) const override;
+  Result<proto::DeviceIdentity> identity(const crypto::Certificate& leaf) const override;
   Status auth(const proto::Dim& dim, ByteView octets, const crypto::MeshId& mesh,
               const crypto::Certificate& certificate) const override;
   std::shared_ptr<const proto::AcceptedDim> keep(
@@ -41,6 +42,10 @@ class MemoProofs final : public proto::DimProofs {
     std::optional<Status> auth;  ///< of all certificates of one key
     std::shared_ptr<const proto::AcceptedDim> kept;
   };
+  struct CertificateEntry {
+    crypto::Certificate certificate;
+    std::optional<proto::DeviceIdentity> identity;  ///< once it was asked, and is one
+  };
   struct Known {
     std::shared_ptr<const proto::DimForm> form;
     std::vector<UnderKey> keys;  ///< hardly ever more than one
@@ -53,16 +58,28 @@ class MemoProofs final : public proto::DimProofs {
   };
   template <class T>
   using ByOctets = std::unordered_map<std::string, T, Hash, std::equal_to<>>;
+  /// The entry asked for last; receivers of one DIM ask one after the other, and each several
+  /// times. Comparing octets costs a fraction of hashing them.
+  template <class T>
+  struct Last {
+    typename ByOctets<T>::value_type* entry = nullptr;
+    [[nodiscard]] T* of(std::string_view key) const {
+      return entry != nullptr && entry->first == key ? &entry->second : nullptr;
+    }
+  };
 
   Known& known(ByteView octets) const;
+  CertificateEntry* entry_of(ByteView der) const;  ///< nullptr: never parsed
   UnderKey& under_key(ByteView octets, const crypto::Certificate& certificate) const;
 
   bool skip_auth_;
-  mutable ByOctets<crypto::Certificate> certificates_;
+  mutable ByOctets<CertificateEntry> certificates_;
+  mutable Last<CertificateEntry> last_certificate_;
   mutable std::unordered_set<const void*> chains_;  ///< of certificates_, which keeps them
   // Two generations, so that what nobody asks about any more goes.
   mutable ByOctets<Known> young_;
   mutable ByOctets<Known> old_;
+  mutable Last<Known> last_known_;  ///< in young_
   mutable std::uint64_t verified_ = 0;
 };
 

@@ -125,7 +125,7 @@ class Checker {
   Status chain() const {
     CYGNET_CHECK_OK(context_.proofs->chain(*certificate_, context_.intermediates, context_.trust,
                                            context_.now));
-    CYGNET_TRY(const DeviceIdentity identity, identity_of_leaf(*certificate_));
+    CYGNET_TRY(const DeviceIdentity identity, context_.proofs->identity(*certificate_));
     if (identity == DeviceIdentity{context_.mesh, dim().device}) return {};
     return fail(kErrCertificateIdentity,
                 "the certificate is " + identity.device.value() + "'s in mesh " +
@@ -236,6 +236,10 @@ Status DimProofs::chain(const crypto::Certificate& leaf,
                         const std::vector<crypto::Certificate>& intermediates,
                         const std::vector<crypto::Certificate>& trust, ServerTime now) const {
   return crypto::verify_chain(leaf, intermediates, trust, now);
+}
+
+Result<DeviceIdentity> DimProofs::identity(const crypto::Certificate& leaf) const {
+  return identity_of_leaf(leaf);
 }
 
 Status DimProofs::auth(const Dim& dim, ByteView octets, const crypto::MeshId& mesh,

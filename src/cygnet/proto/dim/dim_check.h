@@ -16,6 +16,7 @@
 
 #include "cygnet/base/time.h"
 #include "cygnet/proto/dim/dim.h"
+#include "cygnet/proto/ids/mesh_address.h"
 #include "cygnet/proto/negotiate/negotiate.h"
 
 namespace cygnet::proto {
@@ -102,6 +103,8 @@ class DimProofs {
                                      const std::vector<crypto::Certificate>& intermediates,
                                      const std::vector<crypto::Certificate>& trust,
                                      ServerTime now) const;
+  /// @retval of identity_of_leaf
+  [[nodiscard]] virtual Result<DeviceIdentity> identity(const crypto::Certificate& leaf) const;
   [[nodiscard]] virtual Status auth(const Dim& dim, ByteView octets, const crypto::MeshId& mesh,
                                     const crypto::Certificate& certificate) const;
   [[nodiscard]] virtual Status public_values(const Dim& dim) const;
