@@ -5,6 +5,9 @@
 
 #include <gtest/gtest.h>
 
+#include <span>
+#include <vector>
+
 #include "cygnet/proto/rekey/outbound_decision.h"
 #include "play.h"
 
@@ -93,12 +96,16 @@ TEST(DraftSection4Decision, NewestRemoteThenLiveThenNewestLocal) {
   proto::rekey::DecisionFacts facts;
   facts.choice = pair(1, 1);
   facts.remote = RekeyCounter(1, 2);
-  facts.usable = {RekeyCounter(1, 1), RekeyCounter(1, 2), RekeyCounter(1, 3)};
-  facts.live = {RekeyCounter(1, 1), RekeyCounter(1, 2)};
+  const std::vector<RekeyCounter> usable = {RekeyCounter(1, 1), RekeyCounter(1, 2),
+                                            RekeyCounter(1, 3)};
+  const std::vector<RekeyCounter> live = {RekeyCounter(1, 1), RekeyCounter(1, 2)};
+  const std::vector<RekeyCounter> stranger = {RekeyCounter(1, 4)};
+  facts.usable = usable;
+  facts.live = live;
   EXPECT_EQ(choose_outbound(facts).choice, pair(2, 2)) << "a3 is newer but not live";
-  facts.live = {RekeyCounter(1, 1)};
+  facts.live = std::span(live).first(1);
   EXPECT_EQ(choose_outbound(facts).choice, pair(1, 2));
-  facts.live = {RekeyCounter(1, 4)};
+  facts.live = stranger;
   EXPECT_EQ(choose_outbound(facts).choice, pair(1, 1)) << "nothing to choose: it stays";
 }
 

@@ -27,6 +27,7 @@ void AgentCore::feed(const rekey::Event& event, Now now) {
   feeding_ = true;
   const auto handle = [&](const rekey::Event& one) {
     const rekey::Effects effects = rekey_.handle(one, now.mono);
+    if (out_.capacity() == 0) out_.reserve(effects.list.size());
     for (const rekey::Effect& effect : effects.list) carry_out(effect, now);
   };
   handle(event);  // hardly ever followed by another, so not put into the queue

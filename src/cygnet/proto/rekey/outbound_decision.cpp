@@ -74,7 +74,25 @@ constexpr std::array<Row, 8> kTable{{
     {'G', Is::kYes, Is::kNo, Is::kNo, Is::kAny, Is::kYes, Is::kNo, Is::kYes, Act::kStart},
 }};
 
-bool matches(Is wanted, bool fact) { return wanted == Is::kAny || (wanted == Is::kYes) == fact; }
+/// A row's conditions as bits, in the order of its columns: the decision is made at every event.
+struct Bits {
+  std::uint32_t asked = 0;
+  std::uint32_t yes = 0;
+};
+constexpr std::array<Bits, kTable.size()> kBits = [] {
+  std::array<Bits, kTable.size()> all{};
+  for (std::size_t i = 0; i < kTable.size(); ++i) {
+    const Row& row = kTable[i];
+    std::uint32_t bit = 1;
+    for (const Is is : {row.remote, row.newer, row.any_live, row.live_pair, row.start_pair,
+                        row.chosen, row.may_send}) {
+      if (is != Is::kAny) all[i].asked |= bit;
+      if (is == Is::kYes) all[i].yes |= bit;
+      bit <<= 1;
+    }
+  }
+  return all;
+}();
 
 }  // namespace
 
@@ -86,15 +104,17 @@ Decision choose_outbound(const DecisionFacts& facts) {
   for (const RekeyCounter own : facts.usable) {
     if (std::find(facts.live.begin(), facts.live.end(), own) != facts.live.end()) live_pair = own;
   }
-  for (const Row& row : kTable) {
-    if (!matches(row.remote, facts.remote.has_value()) || !matches(row.newer, facts.heard_newer) ||
-        !matches(row.any_live, !facts.live.empty()) ||
-        !matches(row.live_pair, live_pair.has_value()) ||
-        !matches(row.start_pair, facts.start.has_value()) ||
-        !matches(row.chosen, facts.choice.has_value()) ||
-        !matches(row.may_send, facts.start_may_send)) {
-      continue;
-    }
+  std::uint32_t given = 0;
+  std::uint32_t bit = 1;
+  for (const bool fact :
+       {facts.remote.has_value(), facts.heard_newer, !facts.live.empty(), live_pair.has_value(),
+        facts.start.has_value(), facts.choice.has_value(), facts.start_may_send}) {
+    if (fact) given |= bit;
+    bit <<= 1;
+  }
+  for (std::size_t i = 0; i < kTable.size(); ++i) {
+    if ((given & kBits[i].asked) != kBits[i].yes) continue;
+    const Row& row = kTable[i];
     switch (row.act) {
       case Act::kKeep:
         return {row.label, facts.choice};

@@ -5,22 +5,23 @@
 /// (docs/protocol.md section 6: Start, Take-over). Pure; a function of the facts it is given.
 
 #include <optional>
-#include <vector>
+#include <span>
 
 #include "cygnet/proto/ids/ids.h"
 
 namespace cygnet::proto::rekey {
 
-/// What the decision is made from: one peer, at one moment.
+/// What the decision is made from: one peer, at one moment. Made at every event, so the lists are
+/// their owner's, who keeps them until the decision is made.
 struct DecisionFacts {
   /// The newest remote generation that counts as received (Take-over): all its pairs are installed.
   std::optional<RekeyCounter> remote;
   /// The peer was heard on a newer generation than `remote`: it receives on no older one any more.
   bool heard_newer = false;
   /// Own generations that have an outbound SA with `remote`, ascending.
-  std::vector<RekeyCounter> usable;
+  std::span<const RekeyCounter> usable;
   /// Own generations inbound traffic was seen on, ascending.
-  std::vector<RekeyCounter> live;
+  std::span<const RekeyCounter> live;
   /// The own generation Start would take: it is in `usable`, accepted, not retired.
   std::optional<RekeyCounter> start;
   /// The peer acknowledged `start`, or the wait for that is over.

@@ -28,6 +28,7 @@ struct PeerContext {
   Timestamp now;
   std::vector<OwnGeneration>& own;  ///< oldest first; the peer keeps sa_pairs and awaited
   std::vector<Effect>& out;
+  std::vector<RekeyCounter>& few;         ///< room for a short list, free between steps
   std::uint32_t pending_peers = 0;        ///< only without Rules::peers_apart
   std::optional<RekeyCause> roll_over{};  ///< the peer needs a new own generation
   bool own_failed = false;                ///< an install of the unpublished generation failed

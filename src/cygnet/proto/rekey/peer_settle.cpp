@@ -177,6 +177,7 @@ bool PeerMachine::decide(PeerContext& ctx) {
 
   DecisionFacts facts;
   facts.choice = choice_;
+  ctx.few.clear();
   facts.live = live_;
   const Remote* remote = newest_complete();
   if (remote != nullptr) {
@@ -189,7 +190,7 @@ bool PeerMachine::decide(PeerContext& ctx) {
       }
       const RekeyCounter local = pair.id.local;
       if (ctx.params.rules.never_back && local < proven_floor_) continue;
-      facts.usable.push_back(local);
+      ctx.few.push_back(local);
       const OwnGeneration* own = ctx.own_generation(local);
       const bool accepted = own != nullptr && own->phase == GenerationPhase::kAccepted;
       // What the peer acknowledged it has. The oldest is a guess: a peer that came, came back or
@@ -202,6 +203,7 @@ bool PeerMachine::decide(PeerContext& ctx) {
       }
     }
   }
+  facts.usable = ctx.few;
   if (!ctx.params.rules.decision_needs_live) facts.live = facts.usable;
   if (facts.live.empty() && facts.start && !choice_ && !facts.heard_newer) {
     const bool marked = acknowledged_ && !(*acknowledged_ < *facts.start);
@@ -286,6 +288,12 @@ bool PeerMachine::retire(PeerContext& ctx) {
 //# four rules ensure that they converge on a single new set of IPsec SAs.
 void PeerMachine::keep_bounds(PeerContext& ctx) {
   if (!ctx.params.rules.bound_pairs) return;
+  // Most peers are within any bounds at most events.
+  const bool others = std::any_of(pairs_.begin(), pairs_.end(), [&](const Pair& pair) {
+    const bool kept = pair.state == PairState::kInstalled || pair.state == PairState::kInstalling;
+    return kept && choice_ != pair.id;
+  });
+  if (!others && remotes_.size() < 2 && pairs_.size() <= ctx.params.pairs_max) return;
   Few own;
   for (auto it = ctx.own.rbegin(); it != ctx.own.rend() && own.size() < 2; ++it) {
     if (it->phase != GenerationPhase::kDrawing) own.add(it->counter);

@@ -34,11 +34,13 @@ RekeyCore::RekeyCore(RekeyParams params) : params_(params) {}
 
 Effects RekeyCore::handle(const Event& event, Timestamp now) {
   Effects effects;
+  // Room for what most events come to, so that the list does not grow step by step.
+  if (!std::holds_alternative<UserTraffic>(event)) effects.list.reserve(8);
   if (!device_.started_ && !std::holds_alternative<Start>(event)) {
     effects.rejected = Rejected::kNotStarted;
     return effects;
   }
-  PeerContext ctx{params_, now, device_.own_, effects.list};
+  PeerContext ctx{params_, now, device_.own_, effects.list, few_};
   if (!params_.rules.peers_apart) {
     for (const PeerMachine& peer : peers_) ctx.pending_peers += peer.has_pending() ? 1U : 0U;
   }
@@ -607,7 +609,8 @@ std::optional<PeerStatus> RekeyCore::peer_status(PeerId id) const {
   if (peer == nullptr) return std::nullopt;
   std::vector<OwnGeneration> own = device_.own_;
   std::vector<Effect> none;
-  return peer->status(PeerContext{params_, Timestamp(), own, none});
+  std::vector<RekeyCounter> few;
+  return peer->status(PeerContext{params_, Timestamp(), own, none, few});
 }
 
 std::optional<RekeyCounter> RekeyCore::newest_complete(PeerId id) const {

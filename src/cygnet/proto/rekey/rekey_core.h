@@ -145,6 +145,7 @@ class RekeyCore {
   Counts high_water_;
 
   // Only within one handle() call.
+  std::vector<RekeyCounter> few_;  ///< PeerContext::few, so that its room is there already
   bool all_deadlines_ = false;
   std::optional<std::size_t> touched_;  ///< a place in peers_
   std::optional<Duration> pause_;
