@@ -90,12 +90,19 @@ void Device::work(Call call) {
   later(delay, std::move(call));
 }
 
+Timestamp Device::noticed(Timestamp deadline) const {
+  const Duration grain = world_.scenario().timer_grain;
+  if (grain == Duration{}) return deadline;
+  const Duration over = deadline.time_since_epoch() % grain;
+  return over == Duration{} ? deadline : deadline + (grain - over);
+}
+
 void Device::arm_timer() {
   const auto at = core_->next_deadline();
   if (!at || (timer_at_ && *timer_at_ <= *at)) return;  // an early call looks again
   timer_at_ = at;
   const Duration lazy = world_.plants.lazy_timer ? Duration(std::chrono::minutes(1)) : Duration{};
-  world_.queue.at(*at + lazy, [this, token = ++timer_token_] {
+  world_.queue.at(noticed(*at) + lazy, [this, token = ++timer_token_] {
     if (token != timer_token_ || !core_) return;
     timer_at_.reset();
     const auto due = core_->next_deadline();

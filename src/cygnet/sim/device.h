@@ -119,6 +119,7 @@ class Device {
   void later(Duration delay, Call call);  ///< dropped when the device was killed meanwhile
   void work(Call call);                   ///< after what a worker takes
   void arm_timer();
+  [[nodiscard]] Timestamp noticed(Timestamp deadline) const;  ///< when the timer goes off
   void send(Bytes message);
   void told(const agent::ControllerMessage& message);
   void reconnect(std::optional<Duration> told);

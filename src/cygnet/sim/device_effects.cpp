@@ -191,10 +191,15 @@ void Device::run(agent::ChooseOutbound& e) {
   world_.note(Note::kChosen, id_, peer->device, e.pair.value_or(proto::SaPairId{}));
   world_.tell([&](Observer& o) { o.on_chosen(id_, peer->device, e.pair); });
   if (world_.plants.stick_outbound && peer->chosen && e.pair) return;
+  const Scenario& s = world_.scenario();
+  if (s.last_words_one_in != 0 && peer->chosen && (id_ + peer->device) % s.last_words_one_in == 0) {
+    user_packet(peer->device);
+  }
   peer->chosen = e.pair;
   SimSa* const sa = e.pair ? peer->find(*e.pair) : nullptr;
   if (sa == nullptr) return;
   flush_held(*peer);
+  if (s.talk_at_switch) user_packet(peer->device);
 }
 
 void Device::run(agent::RemoveOutbound& e) { drop_direction(e.peer, e.pair, false); }
@@ -259,16 +264,20 @@ void Device::run(agent::JudgeDim& e) {
   }
   work([this, ticket = e.ticket, result, octets = std::move(e.stored.dim)](AgentCore& core,
                                                                            Now now) {
-    const bool good = result->verdict == proto::DimVerdict::kAccepted ||
-                      result->verdict == proto::DimVerdict::kSame;
+    // What observers are told; the machine gets the whole result.
+    proto::DimCheckResult seen;
+    seen.verdict = result->verdict;
+    seen.dim = result->dim;
+    const bool good =
+        seen.verdict == proto::DimVerdict::kAccepted || seen.verdict == proto::DimVerdict::kSame;
     const std::size_t before = good ? 0 : core.rekey().hash();
-    agent::Effects effects = core.on_dim_judged(ticket, *result, now);
+    agent::Effects effects = core.on_dim_judged(ticket, std::move(*result), now);
     const bool changed = !good && before != core.rekey().hash();
     std::optional<DeviceId> of;
-    if (result->dim) of = device_of(result->dim->dim.device.value());
+    if (seen.dim) of = device_of(seen.dim->dim.device.value());
     world_.note(good ? Note::kDimAccepted : Note::kDimRefused, id_, of.value_or(id_),
-                {result->dim ? result->dim->dim.counter : proto::RekeyCounter(), {}});
-    world_.tell([&](Observer& o) { o.on_judged(id_, of.value_or(id_), *result, octets, changed); });
+                {seen.dim ? seen.dim->dim.counter : proto::RekeyCounter(), {}});
+    world_.tell([&](Observer& o) { o.on_judged(id_, of.value_or(id_), seen, octets, changed); });
     return effects;
   });
 }

@@ -73,6 +73,10 @@ struct Scenario {
   Duration packet_every = std::chrono::seconds(1);  ///< of one flow, on average
   std::uint32_t both_ways_permille = 700;           ///< of pairs
   std::uint32_t one_way_permille = 200;             ///< the rest carries nothing
+  /// Besides, a packet follows at once wherever the outbound choice moves: the first on the new SA.
+  bool talk_at_switch = false;
+  /// … and in one pair of so many another just before, the last on the old SA. 0: in none.
+  std::uint32_t last_words_one_in = 0;
 
   Duration latency_min = std::chrono::milliseconds(5);
   Duration latency_max = std::chrono::milliseconds(40);
@@ -86,6 +90,7 @@ struct Scenario {
   Duration work_min{};  ///< a DH pair, a derivation, a signature, a judgement
   Duration work_max{};
   Duration derive_cost{};  ///< an install on the device's one worker, one after the other
+  Duration timer_grain{};  ///< deadlines are noticed at multiples of this; zero: exactly
 
   Duration fault_every{};  ///< mean time between two faults in the whole world; 0: none
   std::array<std::uint8_t, kFaultCount> weight{};  ///< how often each is drawn
