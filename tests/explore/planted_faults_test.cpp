@@ -24,6 +24,7 @@ const std::vector<Fault>& faults() {
       {"TakeOver", "one rekey each, slow installs", "S1", {&R::take_over}},
       {"KeepLeft", "first contact and a rekey each, failing install", "S1", {&R::keep_left}},
       {"HeardNewer", "first contact and a rekey each", "S1", {&R::heard_newer}},
+      {"DeadEnd", "flush by hand, failing installs, the other silent", "S1", {&R::dead_end}},
       {"NoHole", "failing installs", "S6", {&R::no_hole}},
       {"RollOverOnFailure", "failing installs", "L1", {&R::roll_over_on_failure}},
       {"RetryPending", "failing installs", "Take-over", {&R::retry_pending}},
@@ -90,8 +91,8 @@ Case planted(const std::string& name, void (*change)(rekey::RekeyParams&)) {
 //# the last IPsec SA that uses the private key value is removed from the SAD and there is no chance
 //# that a new IPsec SA could be setup that requires the private key value.
 TEST(PlantedFault, ErasedTooEarlyIsCaughtByS1) {
-  const Case c =
-      planted("flush by hand", [](rekey::RekeyParams& p) { p.forget_cap = Duration(0); });
+  const Case c = planted("first contact and a rekey each",
+                         [](rekey::RekeyParams& p) { p.forget_cap = Duration(0); });
   expect_caught(c.scenario, c.liveness, "S1");
 }
 

@@ -27,6 +27,7 @@ inline constexpr std::array kRules{
     CYGNET_RULE(install_once),
     CYGNET_RULE(take_over),
     CYGNET_RULE(keep_left),
+    CYGNET_RULE(dead_end),
     CYGNET_RULE(heard_newer),
     CYGNET_RULE(no_hole),
     CYGNET_RULE(roll_over_on_failure),

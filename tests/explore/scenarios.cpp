@@ -148,6 +148,19 @@ void add_losses_of_state(std::vector<Case>& cases, bool thorough) {
     cases.push_back({s, {}});
   }
   {
+    // Only B sends, on what A has lost, and cannot install what A publishes instead.
+    Scenario s = short_lived(settled("flush by hand, failing installs, the other silent", {1, 0}));
+    s.slow_installs = true;
+    s.flushes = {1, 0};
+    s.install_failures = 2;
+    s.wire_capacity = 0;
+    s.at_once = {true, false};
+    s.user_traffic = {false, true};
+    s.planted[0] = s.params;
+    s.planted[0]->rules.probe = false;
+    cases.push_back({s, {}});
+  }
+  {
     Scenario s = lossless(settled("restored disk", {0, 1}));
     s.rollbacks = {1, 0};
     cases.push_back({s, {}});
@@ -172,6 +185,14 @@ void add_controller_away(std::vector<Case>& cases, bool thorough) {
     s.name = "controller away, a rekey each, failing install";
     s.install_failures = 1;
     if (thorough) cases.push_back({s, outlasts_controller()});
+  }
+  {
+    // What nobody has seen yet is drawn again, and not published with a hole.
+    Scenario s = lossless(settled("flush by hand, controller away", {1, 0}));
+    s.flushes = {1, 0};
+    s.detaches = {1, 0};
+    s.slow_installs = thorough;
+    cases.push_back({s, outlasts_controller()});
   }
   {
     Scenario s = quick_installs(lossless(settled("many rekeys while the peer is away", {4, 0})));

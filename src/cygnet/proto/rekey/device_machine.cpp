@@ -97,6 +97,7 @@ void DeviceMachine::describe(StateSink& sink) const {
     sink.own(own.counter);
     sink.number(static_cast<std::uint64_t>(own.phase));
     sink.number(own.initial_contact);
+    sink.number(own.sent);
     sink.number(own.private_held);
     sink.acceptance(own.accepted_at);
     sink.delivery(own.delivered_at);

@@ -14,17 +14,18 @@ namespace cygnet::proto::rekey {
 /// them: the explorer takes one out at a time and must then find a trace that breaks a property,
 /// which shows both that the rule is needed and that the explorer would see it missing.
 struct Rules {
-  bool start = true;                   ///< send at all while nothing is live (AMB-01)
-  bool start_oldest = true;            ///< Start takes the oldest accepted local generation …
-  bool start_acknowledged = true;      ///< … unless the peer acknowledged a newer one
-  bool start_waits_for_mark = true;    ///< Start waits (bounded) for the delivery mark
-  bool never_back = true;              ///< the choice never returns to an older local generation
-  bool held = true;                    ///< a peer's DIM is combined with every generation held
-  bool install_once = true;            ///< a pair that was installed is never made again
-  bool take_over = true;               ///< a DIM counts only when all its pairs are installed
-  bool keep_left = true;               ///< the one sent on before keeps its SAs until heard
-  bool heard_newer = true;             ///< nothing is sent on one that the peer has left behind
-  bool no_hole = true;                 ///< a generation with a failed install is drawn again
+  bool start = true;                 ///< send at all while nothing is live (AMB-01)
+  bool start_oldest = true;          ///< Start takes the oldest accepted local generation …
+  bool start_acknowledged = true;    ///< … unless the peer acknowledged a newer one
+  bool start_waits_for_mark = true;  ///< Start waits (bounded) for the delivery mark
+  bool never_back = true;            ///< the choice never returns to an older local generation
+  bool held = true;                  ///< a peer's DIM is combined with every generation held
+  bool install_once = true;          ///< a pair that was installed is never made again
+  bool take_over = true;             ///< a DIM counts only when all its pairs are installed
+  bool keep_left = true;             ///< the one sent on before keeps its SAs until heard
+  bool dead_end = true;     ///< what is live but cannot go on gives way to the acknowledged
+  bool heard_newer = true;  ///< nothing is sent on one that the peer has left behind
+  bool no_hole = true;      ///< a generation with a failed install is drawn again
   bool roll_over_on_failure = true;    ///< a failed take-over makes the device roll over
   bool retry_pending = true;           ///< pending remote generations are tried again
   bool install_before_publish = true;  ///< S6

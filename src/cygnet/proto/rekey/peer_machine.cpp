@@ -178,7 +178,7 @@ std::optional<Rejected> PeerMachine::pair_failed(PeerContext& ctx, SaPairId id,
   } else {
     pair->state = PairState::kFailed;
     if (own->phase == GenerationPhase::kInstalling && ctx.params.rules.no_hole) {
-      ctx.own_failed = true;  // the device draws it again; no trace of it stays
+      ctx.redraw = RekeyCause::kInstallFailed;  // no trace of it stays
       return std::nullopt;
     }
     ctx.out.emplace_back(ReportToController{ReportCode::kInstallFailed, id_, id, std::nullopt});
@@ -193,8 +193,13 @@ std::optional<Rejected> PeerMachine::pair_lost(PeerContext& ctx, SaPairId id) {
   if (pair == nullptr || !exists(pair->state)) return Rejected::kUnknownPair;
   drop(ctx, *pair);
   // "Where counters are not known for certain … the device rolls over instead." A younger
-  // generation that is under way does that.
+  // generation that is under way does that. One that nobody can have seen yet would be published
+  // with a hole: it is drawn again.
   const OwnGeneration& newest = ctx.own.back();
+  if (newest.counter == id.local && newest.unseen() && ctx.params.rules.no_hole) {
+    ctx.redraw = RekeyCause::kCountersUnknown;
+    return std::nullopt;
+  }
   if (newest.counter == id.local || newest.phase >= GenerationPhase::kPublishing) {
     ctx.roll_over = RekeyCause::kCountersUnknown;
   }

@@ -31,7 +31,8 @@ struct PeerContext {
   std::vector<RekeyCounter>& few;         ///< room for a short list, free between steps
   std::uint32_t pending_peers = 0;        ///< only without Rules::peers_apart
   std::optional<RekeyCause> roll_over{};  ///< the peer needs a new own generation
-  bool own_failed = false;                ///< an install of the unpublished generation failed
+  /// The unpublished generation has a hole towards this peer: it is drawn again.
+  std::optional<RekeyCause> redraw{};
 
   /// nullptr: that generation is gone.
   [[nodiscard]] OwnGeneration* own_generation(RekeyCounter counter) const;
@@ -126,6 +127,8 @@ class PeerMachine {
   // settle() runs these until nothing changes any more.
   void settle(PeerContext& ctx);
   bool complete_remotes(PeerContext& ctx);
+  [[nodiscard]] bool is_dead_end(const PeerContext& ctx,
+                                 std::span<const RekeyCounter> usable) const;
   bool decide(PeerContext& ctx);
   bool retire(PeerContext& ctx);
   void keep_bounds(PeerContext& ctx);

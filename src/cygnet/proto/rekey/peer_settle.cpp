@@ -157,6 +157,22 @@ std::uint32_t PeerMachine::waits_for_others(const PeerContext& ctx) const {
   return others;
 }
 
+// "What is live but has no SA with the newest received generation, and can get none any more, gives
+// way to a younger one that the peer has acknowledged": its peer may have lost what is sent on.
+bool PeerMachine::is_dead_end(const PeerContext& ctx,
+                              std::span<const RekeyCounter> usable) const {
+  if (!ctx.params.rules.dead_end || live_.empty() || !acknowledged_) return false;
+  if (!(live_.back() < *acknowledged_) || !contains(usable, *acknowledged_)) return false;
+  const RekeyCounter remote = newest_complete()->counter;
+  return std::none_of(live_.begin(), live_.end(), [&](RekeyCounter own) {
+    if (contains(usable, own)) return true;
+    const OwnGeneration* const generation = ctx.own_generation(own);
+    const Pair* const pair = find(SaPairId{own, remote});
+    const bool spent = pair != nullptr && pair->state == PairState::kSpent;
+    return generation != nullptr && generation->private_held && !spent;
+  });
+}
+
 bool PeerMachine::decide(PeerContext& ctx) {
   // A generation without a single SA left is not live any more, whatever was heard on it.
   std::erase_if(live_, [&](RekeyCounter own) {
@@ -204,6 +220,7 @@ bool PeerMachine::decide(PeerContext& ctx) {
     }
   }
   facts.usable = ctx.few;
+  if (remote != nullptr && is_dead_end(ctx, facts.usable)) facts.live = {};
   if (!ctx.params.rules.decision_needs_live) facts.live = facts.usable;
   if (facts.live.empty() && facts.start && !choice_ && !facts.heard_newer) {
     const bool marked = acknowledged_ && !(*acknowledged_ < *facts.start);

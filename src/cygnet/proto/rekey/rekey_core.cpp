@@ -236,7 +236,7 @@ std::optional<Rejected> RekeyCore::on(const PublishRefused& event, PeerContext& 
       lose_state(ctx, event.stored.value_or(own->counter));
       break;
     case PublishRefusal::kRedraw:
-      redraw(ctx);
+      redraw(ctx, RekeyCause::kInstallFailed);
       break;
     case PublishRefusal::kRetryLater:
       device_.publish_again_ = ctx.now + params_.publish_retry;
@@ -247,15 +247,18 @@ std::optional<Rejected> RekeyCore::on(const PublishRefused& event, PeerContext& 
 
 // "if an install of it fails, the whole generation is erased unpublished and drawn again, at most 3
 // times, then reported"
-void RekeyCore::redraw(PeerContext& ctx) {
-  const RekeyCounter counter = device_.own_.back().counter;
+void RekeyCore::redraw(PeerContext& ctx, RekeyCause cause) {
+  const OwnGeneration& own = device_.own_.back();
+  const RekeyCounter counter = own.counter;
+  // "Only the first DIM that it publishes with that boot count has it": this one was not published.
+  if (own.initial_contact && own.unseen()) device_.initial_contact_ = true;
   give_up_newest(ctx);
   Observe seen;
   seen.what = Observed::kGenerationRedrawn;
   seen.counter = counter;
   ctx.out.emplace_back(seen);
-  if (!device_.wanted_) device_.wanted_ = RekeyCause::kInstallFailed;
-  if (++device_.redraws_ > params_.redraws_max) {
+  if (!device_.wanted_) device_.wanted_ = cause;
+  if (cause == RekeyCause::kInstallFailed && ++device_.redraws_ > params_.redraws_max) {
     device_.redraws_ = 0;
     pause(params_.redraw_pause);
     ctx.out.emplace_back(
@@ -263,6 +266,12 @@ void RekeyCore::redraw(PeerContext& ctx) {
   } else {
     pause(Duration(0));
   }
+}
+
+// "down the driver ignores it": only what is asked for while the link is up may have gone out.
+void RekeyCore::publish(PeerContext& ctx, OwnGeneration& own) {
+  own.sent = own.sent || device_.link_up_;
+  ctx.out.emplace_back(PublishGeneration{own.counter, own.initial_contact});
 }
 
 void RekeyCore::give_up_newest(PeerContext& ctx) {
@@ -318,7 +327,7 @@ std::optional<Rejected> RekeyCore::on(const OwnDimReported& event, PeerContext& 
   for (auto own = device_.own_.rbegin(); own != device_.own_.rend(); ++own) {
     if (own->phase < GenerationPhase::kPublishing) continue;
     const bool there = event.verdict == OwnDimVerdict::kSame && event.stored == own->counter;
-    if (!there) ctx.out.emplace_back(PublishGeneration{own->counter, own->initial_contact});
+    if (!there) publish(ctx, *own);
     break;
   }
   return std::nullopt;
@@ -399,6 +408,9 @@ std::optional<Rejected> RekeyCore::on(const CountersUnknown&, PeerContext& ctx) 
   for (PeerMachine& peer : peers_) peer.lose_pairs(ctx);
   all_deadlines_ = true;
   if (!device_.wanted_) device_.wanted_ = RekeyCause::kCountersUnknown;
+  const OwnGeneration* own = device_.newest();
+  const bool drawn = own != nullptr && own->phase != GenerationPhase::kDrawing;
+  if (drawn && own->unseen() && params_.rules.no_hole) ctx.redraw = RekeyCause::kCountersUnknown;
   return std::nullopt;
 }
 
@@ -457,10 +469,8 @@ std::optional<Rejected> RekeyCore::on(const TimePassed&, PeerContext& ctx) {
   if (device_.not_before_ && ctx.now >= *device_.not_before_) device_.not_before_.reset();
   if (device_.publish_again_ && ctx.now >= *device_.publish_again_) {
     device_.publish_again_.reset();
-    const OwnGeneration* own = device_.newest();
-    if (own != nullptr && own->phase == GenerationPhase::kPublishing) {
-      ctx.out.emplace_back(PublishGeneration{own->counter, own->initial_contact});
-    }
+    OwnGeneration* own = device_.newest();
+    if (own != nullptr && own->phase == GenerationPhase::kPublishing) publish(ctx, *own);
   }
   //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-4
   //# Common reasons to perform a rekey include a local time or volume based policy
@@ -519,9 +529,10 @@ bool RekeyCore::is_needed(const OwnGeneration& own) const {
 void RekeyCore::settle_device(PeerContext& ctx) {
   for (bool again = true; again;) {
     again = false;
-    if (ctx.own_failed) {
-      ctx.own_failed = false;
-      redraw(ctx);
+    if (ctx.redraw) {
+      const RekeyCause cause = *ctx.redraw;
+      ctx.redraw.reset();
+      redraw(ctx, cause);
       again = true;
     }
     if (ctx.roll_over) {
@@ -553,7 +564,7 @@ void RekeyCore::settle_device(PeerContext& ctx) {
       // Whether it will be stored is not known for certain any more: a DIM that replaces it is not
       // the first with this boot count, and would be refused as one.
       device_.initial_contact_ = false;
-      ctx.out.emplace_back(PublishGeneration{own->counter, own->initial_contact});
+      publish(ctx, *own);
     }
     // "The private value and nonce of a generation are erased when no SA needs them, it is not the
     // newest and the newer one is accepted"

@@ -127,7 +127,8 @@ class RekeyCore {
   [[nodiscard]] PeerMachine* find_present(PeerId peer);
   void start_generation(PeerContext& ctx);
   void give_up_newest(PeerContext& ctx);
-  void redraw(PeerContext& ctx);
+  void redraw(PeerContext& ctx, RekeyCause cause);
+  void publish(PeerContext& ctx, OwnGeneration& own);
   void accept(PeerContext& ctx, OwnGeneration& own, Timestamp accepted_at);
   void lose_state(PeerContext& ctx, RekeyCounter stored);
   void erase_private(PeerContext& ctx, RekeyCounter counter, bool at_cap);

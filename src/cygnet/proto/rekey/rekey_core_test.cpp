@@ -227,5 +227,70 @@ TEST_F(RekeyCoreTest, WhenThatInstallFailsTheRollOverEndsTheWait) {
   EXPECT_EQ(b().outbound, pair(1, 2));
 }
 
+// SAs flushed by hand. A generation that was never sent to the controller is drawn again: published
+// with a hole it would make the peer send where nobody receives.
+TEST_F(RekeyCoreTest, AFlushedGenerationThatNobodyCanHaveSeenIsDrawnAgain) {
+  settle_first();
+  step(RekeyRequired{RekeyCause::kCommand});
+  step(GenerationReady{gen(2), 0});
+  EXPECT_EQ(step(SaPairInstalled{kB, pair(2, 1)}), "publish a2\n") << "there is no link";
+  EXPECT_EQ(step(SaPairLost{kB, pair(2, 1)}),
+            "remove Tx(a2-b1)\nremove Rx(b1-a2)\nerase a2\ngenerate a3\n");
+  EXPECT_EQ(step(GenerationReady{gen(3), 0}), "install Tx(a3-b1) Rx(b1-a3)\n");
+  EXPECT_EQ(step(SaPairInstalled{kB, pair(3, 1)}), "publish a3\n");
+  EXPECT_EQ(b().outbound, pair(1, 1));
+}
+
+TEST_F(RekeyCoreTest, AFlushedGenerationThatMayHaveBeenStoredIsPublishedAndRolledOver) {
+  settle_first();
+  step(LinkUp{});
+  step(OwnDimReported{OwnDimVerdict::kSame, gen(1), now});
+  step(RekeyRequired{RekeyCause::kCommand});
+  step(GenerationReady{gen(2), 0});
+  step(SaPairInstalled{kB, pair(2, 1)});
+  step(LinkDown{});
+  EXPECT_EQ(step(SaPairLost{kB, pair(2, 1)}), "remove Tx(a2-b1)\nremove Rx(b1-a2)\n");
+  EXPECT_EQ(core.rekey_wanted(), true);
+  step(LinkUp{});
+  EXPECT_EQ(step(OwnDimReported{OwnDimVerdict::kDeviceNewer, gen(1), std::nullopt}),
+            "publish a2\n");
+}
+
+TEST_F(RekeyCoreTest, CountersThatAreAllUnknownMakeAnUnseenGenerationDrawnAgainToo) {
+  settle_first();
+  step(RekeyRequired{RekeyCause::kCommand});
+  step(GenerationReady{gen(2), 0});
+  const std::string text = step(CountersUnknown{});
+  EXPECT_NE(text.find("erase a2\ngenerate a3\n"), std::string::npos) << text;
+}
+
+TEST_F(RekeyCoreTest, TheGenerationDrawnInsteadOfAnUnseenFirstOneClaimsInitialContact) {
+  step(Start{2, 0, true});
+  step(PeerAdded{kB, std::nullopt});
+  step(PeerDim{kB, gen(1), false, now});
+  step(GenerationReady{gen(1, 2), 0});
+  EXPECT_EQ(step(SaPairInstalled{kB, {gen(1, 2), gen(1)}}),
+            "acknowledge b1: installed\npublish a2.1 [IC]\n");
+  step(SaPairLost{kB, {gen(1, 2), gen(1)}});
+  step(GenerationReady{gen(2, 2), 0});
+  EXPECT_EQ(step(SaPairInstalled{kB, {gen(2, 2), gen(1)}}), "publish a2.2 [IC]\n");
+}
+
+// "Dead end": B may have lost the pair a1-b1 and be silent, and a1 never gets one with b2.
+TEST_F(RekeyCoreTest, WhatIsLiveAndCannotGoOnGivesWayToWhatThePeerAcknowledged) {
+  settle_first();
+  step(PeerDim{kB, gen(2), false, now});
+  step(SaPairFailed{kB, pair(1, 2), InstallFailure::kTransient});
+  step(GenerationReady{gen(2), 0});
+  step(SaPairFailed{kB, pair(1, 2), InstallFailure::kTransient});
+  step(SaPairInstalled{kB, pair(2, 1)});
+  step(SaPairInstalled{kB, pair(2, 2)});
+  step(PublishAccepted{gen(2), now});
+  step(DeliveryMark{gen(2), {kB}, 0, 0});
+  EXPECT_EQ(b().outbound, pair(1, 1)) << "b2 is pending: nothing is sent on it";
+  advance(core.params().forget_cap);
+  EXPECT_EQ(b().outbound, pair(2, 2)) << "a1 is erased, so b2 is complete without it";
+}
+
 }  // namespace
 }  // namespace cygnet::proto::rekey

@@ -27,12 +27,16 @@ struct OwnGeneration {
   RekeyCounter counter;
   GenerationPhase phase = GenerationPhase::kDrawing;
   bool initial_contact = false;
+  bool sent = false;                      ///< the controller may have got it
   bool private_held = false;              ///< the key store has its DH private value
   std::optional<Timestamp> accepted_at;   ///< controller's acceptance, on our clock
   std::optional<Timestamp> delivered_at;  ///< first mark that says nobody attached misses it
   std::uint32_t random = 0;               ///< for the jitter of its soft lifetime
   std::uint32_t sa_pairs = 0;             ///< pairs of all peers made from it, draining included
   std::uint32_t awaited = 0;              ///< … of which installs are not confirmed yet
+
+  /// Neither the controller nor a peer can know of it.
+  [[nodiscard]] bool unseen() const { return phase != GenerationPhase::kAccepted && !sent; }
   friend bool operator==(const OwnGeneration&, const OwnGeneration&) = default;
 };
 

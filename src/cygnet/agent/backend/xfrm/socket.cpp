@@ -11,6 +11,7 @@
 
 #include "cygnet/agent/backend/common/netlink.h"
 #include "cygnet/agent/backend/common/tun.h"
+#include "cygnet/agent/backend/xfrm/answers.h"
 #include "cygnet/base/secret.h"
 
 namespace cygnet::agent::xfrm {
@@ -43,15 +44,6 @@ Result<Fd> open_netlink(std::uint32_t groups, int flags) {
 
 constexpr std::uint32_t group(int number) { return 1U << (number - 1); }
 
-/// The words of an error answer (NLMSGERR_ATTR_MSG).
-std::string words(const nlmsghdr* message) {
-  if ((message->nlmsg_flags & NLM_F_ACK_TLVS) == 0) return {};
-  // With NETLINK_CAP_ACK only the header of the request is repeated before the attributes.
-  const std::size_t before = sizeof(nlmsgerr);
-  if (mnl_nlmsg_get_payload_len(message) <= before) return {};
-  return NetlinkAttributes(message, before, NLMSGERR_ATTR_MAX).text(NLMSGERR_ATTR_MSG);
-}
-
 }  // namespace
 
 Result<XfrmSocket> XfrmSocket::open() {
@@ -70,6 +62,11 @@ int XfrmSocket::receive() {
     if (n >= 0) return static_cast<int>(n);
     if (errno != EINTR) return -errno;
   }
+}
+
+ByteView XfrmSocket::datagram(int received) const {
+  const auto* const octets = reinterpret_cast<const std::uint8_t*>(buffer_.data());
+  return {octets, static_cast<std::size_t>(received)};
 }
 
 // Only the last message asks for an acknowledgement: the kernel works through the batch in order
@@ -93,22 +90,21 @@ Result<std::vector<Refusal>> XfrmSocket::send(MessageBatch& batch, const Visit& 
                   std::string("no answer of the kernel's IPsec: ") + std::strerror(-received),
                   "NETLINK_XFRM");
     }
-    int left = received;
-    for (const auto* message = reinterpret_cast<const nlmsghdr*>(buffer_.data());
-         mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
+    const bool more = each_message(datagram(received), [&](const nlmsghdr* message) {
       // What is left of a request that was given up on.
-      if (message->nlmsg_seq - first > sequence_ - first) continue;
+      if (message->nlmsg_seq - first > sequence_ - first) return true;
       if (message->nlmsg_type != NLMSG_ERROR) {
         if (visit) visit(message);
-        continue;
+        return true;
       }
-      if (mnl_nlmsg_get_payload_len(message) < sizeof(nlmsgerr)) continue;
-      const auto* const answer = static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(message));
+      auto answer = parse_error(message);
+      if (!answer) return true;
       if (answer->error != 0) {
-        refusals.push_back({message->nlmsg_seq - first, -answer->error, words(message)});
+        refusals.push_back({message->nlmsg_seq - first, answer->error, std::move(answer->text)});
       }
-      if (message->nlmsg_seq == sequence_) return refusals;
-    }
+      return message->nlmsg_seq != sequence_;
+    });
+    if (!more) return refusals;
   }
 }
 
@@ -132,17 +128,19 @@ Status XfrmSocket::list(MessageBatch& batch, const Visit& visit) {
                         std::string("no list from the kernel's IPsec: ") + std::strerror(-received),
                         "NETLINK_XFRM"));
     }
-    int left = received;
-    for (const auto* message = reinterpret_cast<const nlmsghdr*>(buffer_.data());
-         mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
-      if (message->nlmsg_seq != sequence_) continue;
-      if (message->nlmsg_type == NLMSG_DONE) return wiped({});
-      if (message->nlmsg_type == NLMSG_ERROR) {
-        const auto* const answer = static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(message));
-        return wiped(fail(netlink_error("list what the kernel's IPsec holds", -answer->error)));
+    std::optional<int> error;
+    const bool more = each_message(datagram(received), [&](const nlmsghdr* message) {
+      if (message->nlmsg_seq != sequence_) return true;
+      if (message->nlmsg_type == NLMSG_DONE) return false;
+      if (const auto answer = parse_error(message)) {
+        error = answer->error;
+        return false;
       }
       visit(message);
-    }
+      return true;
+    });
+    if (error) return wiped(fail(netlink_error("list what the kernel's IPsec holds", *error)));
+    if (!more) return wiped({});
   }
 }
 
@@ -167,11 +165,11 @@ bool XfrmEvents::receive(const XfrmSocket::Visit& visit) {
       continue;
     }
     if (from.nl_pid != 0) continue;  // the kernel only
-    int left = static_cast<int>(n);
-    for (const auto* message = reinterpret_cast<const nlmsghdr*>(buffer_.data());
-         mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
+    const auto* const octets = reinterpret_cast<const std::uint8_t*>(buffer_.data());
+    each_message({octets, static_cast<std::size_t>(n)}, [&](const nlmsghdr* message) {
       visit(message);
-    }
+      return true;
+    });
   }
 }
 

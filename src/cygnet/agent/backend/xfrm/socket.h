@@ -49,6 +49,7 @@ class XfrmSocket {
   static constexpr std::size_t kReceive = 64U * 1024;
   /// One datagram of answers. @return octets, or -errno.
   [[nodiscard]] int receive();
+  [[nodiscard]] ByteView datagram(int received) const;
 
   Fd fd_;
   std::vector<std::uint64_t> buffer_;
