@@ -26,12 +26,11 @@ constexpr std::uint16_t kTypes[] = {
     XFRM_MSG_EXPIRE, XFRM_MSG_MAPPING, XFRM_MSG_ACQUIRE,   NLMSG_ERROR,        NLMSG_DONE};
 
 void understand(const nlmsghdr* message) {
-  const int meanings = int{parse_sa(message).has_value()} + int{parse_policy(message).has_value()} +
-                       int{parse_replay_event(message).has_value()} +
-                       int{parse_expire(message).has_value()} +
-                       int{parse_mapping(message).has_value()} +
-                       int{parse_acquire(message).has_value()} +
-                       int{parse_error(message).has_value()};
+  const int meanings =
+      int{parse_sa(message).has_value()} + int{parse_policy(message).has_value()} +
+      int{parse_replay_event(message).has_value()} + int{parse_expire(message).has_value()} +
+      int{parse_mapping(message).has_value()} + int{parse_acquire(message).has_value()} +
+      int{parse_error(message).has_value()};
   FUZZ_REQUIRE(meanings <= 1);
 }
 

@@ -39,7 +39,8 @@ std::vector<PlantedFault> planted_faults() {
   all.push_back(rule("no-start", &Rules::start, {"L3"}));
   // What Start tries first, and that it waits for the mark, concerns packets that are sent while
   // nothing is live: no property here forbids their loss. The explorer's "Start" holds both rules.
-  all.push_back(rule("no-held", &Rules::held, {"L1"}));
+  // … and in time it makes a device send on what the peer never had.
+  all.push_back(rule("no-held", &Rules::held, {"L1", "S1"}));
   all.push_back(rule("no-install-once", &Rules::install_once, {"S2"}));
   all.push_back(rule("no-take-over", &Rules::take_over, {"S1"}));
   all.push_back(rule("no-no-hole", &Rules::no_hole, {"S6"}));

@@ -12,7 +12,8 @@
 
 namespace cygnet::agent::xfrm {
 
-// Not mnl_nlmsg_ok(): it takes a length of 2^31 and more for a negative number, which fits anywhere.
+// Not mnl_nlmsg_ok(): it takes a length of 2^31 and more for a negative number, which fits
+// anywhere.
 bool each_message(ByteView datagram, const std::function<bool(const nlmsghdr*)>& visit) {
   while (datagram.size() >= sizeof(nlmsghdr)) {
     const auto* const message = reinterpret_cast<const nlmsghdr*>(datagram.data());
@@ -34,8 +35,8 @@ std::optional<ErrorAnswer> parse_error(const nlmsghdr* message) {
   const bool words = (message->nlmsg_flags & NLM_F_ACK_TLVS) != 0 &&
                      mnl_nlmsg_get_payload_len(message) > sizeof(nlmsgerr);
   if (words) {
-    out.text = NetlinkAttributes(message, sizeof(nlmsgerr), NLMSGERR_ATTR_MAX)
-                   .text(NLMSGERR_ATTR_MSG);
+    out.text =
+        NetlinkAttributes(message, sizeof(nlmsgerr), NLMSGERR_ATTR_MAX).text(NLMSGERR_ATTR_MSG);
   }
   return out;
 }

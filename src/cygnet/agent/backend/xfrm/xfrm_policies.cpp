@@ -62,7 +62,8 @@ void XfrmBackend::send_batch() {
 }
 
 void XfrmBackend::set(const PolicyConfig& policy) {
-  const auto [it, fresh] = policies_.try_emplace(policy.key, policy);
+  const auto [it, made] = policies_.try_emplace(policy.key, policy);
+  const bool fresh = made;
   if (!fresh && same(it->second, policy)) return;
   PolicyConfig wanted = policy;
   if (fresh) wanted.index = indexes_.next(policy.key.direction);
