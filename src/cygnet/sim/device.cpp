@@ -234,8 +234,16 @@ void Device::told(const agent::ControllerMessage& message) {
       message);
 }
 
+void Device::tell_peers(const agent::Update& update) {
+  for (const agent::PeerChange& change : update.changes) {
+    const auto peer = device_of(change.device.value());
+    if (peer) world_.tell([&](Observer& o) { o.on_peer_told(id_, *peer, change.removed); });
+  }
+}
+
 void Device::take_update(const agent::Update& update) {
   world_.note(Note::kUpdate, id_, id_, {}, update.changes.size());
+  tell_peers(update);
   if (world_.plants.ignore_tombstones) {
     agent::Update without = update;
     std::erase_if(without.changes, [](const auto& change) { return change.removed; });
@@ -246,6 +254,7 @@ void Device::take_update(const agent::Update& update) {
 }
 
 void Device::inject(const agent::Update& update) {
+  tell_peers(update);
   event([update](AgentCore& core, Now now) { return core.on_update(update, now); });
 }
 

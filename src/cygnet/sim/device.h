@@ -123,6 +123,8 @@ class Device {
   void send(Bytes message);
   void told(const agent::ControllerMessage& message);
   void reconnect(std::optional<Duration> told);
+  /// For the checkers: what the update says of each peer.
+  void tell_peers(const agent::Update& update);
   void take_update(const agent::Update& update);
 
   // device_effects.cpp

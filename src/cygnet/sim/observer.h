@@ -46,6 +46,8 @@ class Observer {
   virtual void on_publish(DeviceId, proto::RekeyCounter) {}
   /// The machine asks for the publish: from here on the DIM is on its way.
   virtual void on_publish_decided(DeviceId, proto::RekeyCounter) {}
+  /// The controller's word on a peer reaches the device: a tombstone, or news of a peer allowed.
+  virtual void on_peer_told(DeviceId, DeviceId /*peer*/, bool /*removed*/) {}
   /// A DIM was looked at; `changed` when the rekey machines differ afterwards.
   virtual void on_judged(DeviceId, DeviceId /*peer*/, const proto::DimCheckResult&,
                          const Bytes& /*octets*/, bool /*changed*/) {}

@@ -73,7 +73,7 @@ std::vector<PlantedFault> planted_faults() {
   all.push_back(defect("clear-and-reload", "a reconnect drops all peers and takes them anew",
                        &Plants::clear_and_reload, {"L4"}));
   all.push_back(defect("tombstone-ignored", "removals by policy are not heard",
-                       &Plants::ignore_tombstones, {"L1", "S5"}));
+                       &Plants::ignore_tombstones, {"S5"}));
   all.push_back(defect("removed-by-silence", "peers go when the controller does",
                        &Plants::removal_by_silence, {"L4"}));
   all.push_back(defect("boot-count-kept", "a start without SAs does not raise the boot count",

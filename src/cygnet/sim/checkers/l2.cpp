@@ -27,13 +27,13 @@ class L2 final : public Checker {
   }
   // The timer of a dormant pair: "not probed any more" after one soft lifetime without users.
   void on_sent(const Packet& packet) override {
-    Pair& pair = pairs_[world_.pair_index(packet.from, packet.to)];
+    const Pair& pair = pairs_[world_.pair_index(packet.from, packet.to)];
     const Timestamp now = world_.queue.now();
     const bool used = packet.kind == PacketKind::kUser || world_.carries(packet.from, packet.to) ||
                       world_.carries(packet.to, packet.from);
     if (used) {
-      pair.silent_since = now;
-      pairs_[world_.pair_index(packet.to, packet.from)].silent_since = now;
+      used_now(packet.from, packet.to);
+      used_now(packet.to, packet.from);
       return;
     }
     if (packet.kind != PacketKind::kRequest || pair.silent_since == Timestamp{}) return;
@@ -51,8 +51,8 @@ class L2 final : public Checker {
       for (DeviceId b = a + 1; b < world_.device_count(); ++b) {
         if (!world_.same_block(a, b)) break;
         if (!world_.carries(a, b) && !world_.carries(b, a)) continue;
-        pairs_[world_.pair_index(a, b)].silent_since = world_.queue.now();
-        pairs_[world_.pair_index(b, a)].silent_since = world_.queue.now();
+        used_now(a, b);
+        used_now(b, a);
       }
     }
     if (!world_.healed()) return;
@@ -85,6 +85,10 @@ class L2 final : public Checker {
   /// What a device notices of user packets may come a second late.
   static constexpr Duration kMargin = std::chrono::seconds(2);
 
+  void used_now(DeviceId device, DeviceId peer) {
+    Timestamp& since = pairs_[world_.pair_index(device, peer)].silent_since;
+    if (since != Timestamp{}) since = world_.queue.now();
+  }
   [[nodiscard]] std::optional<std::string> keeps_old(DeviceId a, DeviceId b) const {
     const SimPeer* const peer = world_.device(a).towards(b);
     if (peer == nullptr) return label_of(a) + " does not know " + label_of(b);

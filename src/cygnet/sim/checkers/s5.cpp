@@ -16,7 +16,10 @@ constexpr Duration kPolicyArrives = std::chrono::minutes(1);
 class S5 final : public Checker {
  public:
   explicit S5(World& world)
-      : Checker(world, "S5"), signed_(world.device_count()), highest_(world.pair_count()) {}
+      : Checker(world, "S5"),
+        signed_(world.device_count()),
+        highest_(world.pair_count()),
+        removed_(world.pair_count()) {}
 
   void on_signed(DeviceId device, proto::RekeyCounter counter, const Bytes& octets) override {
     signed_[device].emplace_back(counter, octets);
@@ -46,6 +49,21 @@ class S5 final : public Checker {
           {device, peer});
     }
     highest = counter;
+  }
+  void on_peer_told(DeviceId device, DeviceId peer, bool removed) override {
+    removed_[world_.pair_index(device, peer)] = removed;
+  }
+  void on_sent(const Packet& packet) override {
+    if (!removed_[world_.pair_index(packet.from, packet.to)]) return;
+    broken("sends to a peer that it was told is removed: " +
+               text_of(packet.from, packet.to, packet.pair),
+           {packet.from, packet.to});
+  }
+  void on_started(DeviceId device) override {
+    // What it was told last may not have reached its disk; it will be told again.
+    for (DeviceId peer = 0; peer < world_.device_count(); ++peer) {
+      if (world_.same_block(device, peer)) removed_[world_.pair_index(device, peer)] = false;
+    }
   }
   void on_lost_state(DeviceId device, StateLoss loss) override {
     // Without its disk a device knows nobody's counters any more; what was not yet on disk is gone
@@ -77,6 +95,7 @@ class S5 final : public Checker {
  private:
   std::vector<std::vector<std::pair<proto::RekeyCounter, Bytes>>> signed_;  ///< by device
   std::vector<proto::RekeyCounter> highest_;  ///< accepted, by World::pair_index
+  std::vector<bool> removed_;                 ///< as the device was told last, by pair_index
 };
 
 }  // namespace
