@@ -159,8 +159,7 @@ std::uint32_t PeerMachine::waits_for_others(const PeerContext& ctx) const {
 
 // "What is live but has no SA with the newest received generation, and can get none any more, gives
 // way to a younger one that the peer has acknowledged": its peer may have lost what is sent on.
-bool PeerMachine::is_dead_end(const PeerContext& ctx,
-                              std::span<const RekeyCounter> usable) const {
+bool PeerMachine::is_dead_end(const PeerContext& ctx, std::span<const RekeyCounter> usable) const {
   if (!ctx.params.rules.dead_end || live_.empty() || !acknowledged_) return false;
   if (!(live_.back() < *acknowledged_) || !contains(usable, *acknowledged_)) return false;
   const RekeyCounter remote = newest_complete()->counter;
