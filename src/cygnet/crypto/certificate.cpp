@@ -167,13 +167,33 @@ Result<std::vector<Certificate>> Certificate::list_from_pem(std::string_view pem
   return out;
 }
 
+X509Ptr Certificate::Impl::decoded() const {
+  if (x509 != nullptr) {
+    CYGNET_ASSERT(X509_up_ref(x509.get()) == 1);
+    return X509Ptr(x509.get());
+  }
+  const unsigned char* at = der.data();
+  X509Ptr again(d2i_X509(nullptr, &at, static_cast<long>(der.size())));
+  CYGNET_ASSERT(again != nullptr);  // it was decoded before
+  return again;
+}
+
+Certificate Certificate::compact() const {
+  const Impl& from = *impl_;
+  if (from.x509 == nullptr) return *this;
+  return Certificate(std::make_shared<const Impl>(
+      Impl{from.profile, nullptr, from.der, from.spki, from.spki_hash, from.serial, from.not_before,
+           from.not_after, from.is_ca, from.may_sign, from.server_auth, from.client_auth,
+           from.dns_san, from.uri_san}));
+}
+
 const Bytes& Certificate::der() const { return impl_->der; }
 
 std::string Certificate::to_pem() const {
   const ErrorQueueScope errors;
   const BioPtr bio(BIO_new(BIO_s_mem()));
   CYGNET_ASSERT(bio != nullptr);
-  CYGNET_ASSERT(PEM_write_bio_X509(bio.get(), impl_->x509.get()) == 1);
+  CYGNET_ASSERT(PEM_write_bio_X509(bio.get(), impl_->decoded().get()) == 1);
   char* data = nullptr;
   const long length = BIO_get_mem_data(bio.get(), &data);
   CYGNET_ASSERT(length > 0);

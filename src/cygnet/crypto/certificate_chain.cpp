@@ -51,17 +51,20 @@ Status verify_chain(const Certificate& leaf, const std::vector<Certificate>& int
   const std::unique_ptr<STACK_OF(X509), StoreDelete> others(sk_X509_new_null());
   const std::unique_ptr<X509_STORE_CTX, StoreDelete> context(X509_STORE_CTX_new());
   CYGNET_ASSERT(store != nullptr && others != nullptr && context != nullptr);
+  std::vector<X509Ptr> decoded;  // the store holds its own references, a stack and a context none
   for (const Certificate& anchor : trust) {
     // OpenSSL asks every intermediate for basic constraints, but is lenient about the anchor: a
     // leaf in the bundle would vouch for itself.
     if (!anchor.is_ca()) return bad_chain("bundle holds one that is no CA's");
-    CYGNET_ASSERT(X509_STORE_add_cert(store.get(), anchor.impl().x509.get()) == 1);
+    CYGNET_ASSERT(X509_STORE_add_cert(store.get(), anchor.impl().decoded().get()) == 1);
   }
   for (const Certificate& other : intermediates) {
-    CYGNET_ASSERT(sk_X509_push(others.get(), other.impl().x509.get()) > 0);
+    decoded.push_back(other.impl().decoded());
+    CYGNET_ASSERT(sk_X509_push(others.get(), decoded.back().get()) > 0);
   }
+  decoded.push_back(leaf.impl().decoded());
   CYGNET_ASSERT(
-      X509_STORE_CTX_init(context.get(), store.get(), leaf.impl().x509.get(), others.get()) == 1);
+      X509_STORE_CTX_init(context.get(), store.get(), decoded.back().get(), others.get()) == 1);
   X509_VERIFY_PARAM* const param = X509_STORE_CTX_get0_param(context.get());
   X509_VERIFY_PARAM_set_depth(param, kMaxDepth);
   // The time is the caller's; OpenSSL must not look at the machine's clock.

@@ -148,6 +148,33 @@ TEST(Chain, ARenewedCaWithTheSameKeyServesBesideItsExpiredForm) {
   EXPECT_EQ(verdict(verify_chain(leaf, {}, {renewed, ca.certificate}, year(2050))), "ok");
 }
 
+TEST(Chain, ACompactCertificateSaysAndDoesWhatTheWholeOneDoes) {
+  const Authority root = authority("root");
+  const IdentityKey key = *IdentityKey::generate(KeyType::kEcdsaP256);
+  const Certificate leaf = leaf_of(root, spec(key.spki(), "a.mesh"));
+  const Certificate small = leaf.compact();
+  EXPECT_EQ(small.der(), leaf.der());
+  EXPECT_EQ(small.to_pem(), leaf.to_pem());
+  EXPECT_EQ(small.spki(), leaf.spki());
+  EXPECT_EQ(small.spki_hash(), leaf.spki_hash());
+  EXPECT_EQ(small.serial(), leaf.serial());
+  EXPECT_EQ(small.not_before(), leaf.not_before());
+  EXPECT_EQ(small.not_after(), leaf.not_after());
+  EXPECT_EQ(small.dns_san(), leaf.dns_san());
+  EXPECT_EQ(small.uri_san(), leaf.uri_san());
+  EXPECT_FALSE(small.is_ca());
+  EXPECT_TRUE(root.certificate.compact().is_ca());
+  EXPECT_EQ(verdict(verify_chain(small, {}, {root.certificate.compact()}, year(2025))), "ok");
+  EXPECT_EQ(verdict(verify_chain(small.compact(), {}, {root.certificate}, year(2025))), "ok");
+  EXPECT_SAYS(verify_chain(small, {}, {root.certificate}, year(2045)), "certificate-expired");
+  const Bytes message{1, 2, 3};
+  const Signature signature = *key.sign(message);
+  EXPECT_EQ(verdict(small.verify(message, signature)), "ok");
+  EXPECT_NE(verdict(small.verify(Bytes{1, 2, 4}, signature)), "ok");
+  const Authority middle{root.key, root.certificate.compact()};
+  EXPECT_EQ(verdict(verify_chain(leaf_of(middle), {}, {root.certificate}, year(2025))), "ok");
+}
+
 TEST(Chain, IntermediatesServeOnlyWhenGivenAndOnlyUpToATrustedRoot) {
   const Authority root = authority("root");
   const Authority middle = authority("middle", &root);

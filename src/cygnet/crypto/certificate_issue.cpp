@@ -121,7 +121,8 @@ bool add_key_ids(X509* x509, ByteView subject_id, ByteView authority_id) {
 }
 
 Bytes issuer_key_id(const Certificate& issuer) {
-  const ASN1_OCTET_STRING* const id = X509_get0_subject_key_id(issuer.impl().x509.get());
+  const X509Ptr x509 = issuer.impl().decoded();
+  const ASN1_OCTET_STRING* const id = X509_get0_subject_key_id(x509.get());
   if (id == nullptr) return {};
   const unsigned char* const data = ASN1_STRING_get0_data(id);
   return {data, data + ASN1_STRING_length(id)};
@@ -179,10 +180,11 @@ Result<Certificate> issue(const CertificateSpec& spec, const IdentityKey& ca_key
   const bool has_subject = X509_NAME_entry_count(subject) > 0;
   if (!has_subject && names.empty()) return not_issued("it would name nobody");
   const Bytes subject_id = key_id(spec.spki);
+  const X509Ptr issued_by = issuer.has_value() ? issuer->impl().decoded() : nullptr;
   const bool made =
       X509_set_version(x, X509_VERSION_3) == 1 && set_serial(x) &&
-      X509_set_issuer_name(x, issuer.has_value() ? X509_get_subject_name(issuer->impl().x509.get())
-                                                 : subject) == 1 &&
+      X509_set_issuer_name(
+          x, issued_by != nullptr ? X509_get_subject_name(issued_by.get()) : subject) == 1 &&
       X509_set1_notBefore(x, to_asn1(spec.not_before).get()) == 1 &&
       X509_set1_notAfter(x, to_asn1(spec.not_after).get()) == 1 &&
       X509_set_pubkey(x, subject_key.get()) == 1 && add_basic_constraints(x, spec.is_ca) &&

@@ -39,7 +39,7 @@ struct IdentityKey::Impl {
 
 struct Certificate::Impl {
   const KeyProfile* profile;
-  X509Ptr x509;
+  X509Ptr x509;  ///< null in a compact one; use decoded()
   Bytes der;
   Bytes spki;
   Sha256 spki_hash;
@@ -52,6 +52,8 @@ struct Certificate::Impl {
   bool client_auth;
   std::optional<std::string> dns_san;
   std::optional<std::string> uri_san;
+
+  [[nodiscard]] X509Ptr decoded() const;
 };
 
 }  // namespace cygnet::crypto

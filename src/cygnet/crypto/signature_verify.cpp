@@ -54,7 +54,8 @@ Status Certificate::verify(ByteView message, const Signature& signature) const {
   if (!well_formed) return bad_signature("value is not in the one encoding allowed");
   const ErrorQueueScope errors;
   const MdCtxPtr context(EVP_MD_CTX_new());
-  EVP_PKEY* const key = X509_get0_pubkey(impl_->x509.get());
+  const X509Ptr x509 = impl_->decoded();
+  EVP_PKEY* const key = X509_get0_pubkey(x509.get());
   if (context == nullptr || key == nullptr ||
       EVP_DigestVerifyInit_ex(context.get(), nullptr, profile.digest, nullptr, nullptr, key,
                               nullptr) != 1) {

@@ -142,7 +142,8 @@ void apply(const Knowledge& known, proto::DimCheckContext& context) {
     };
   }
   if (known.pin) {
-    context.pin = [&known](const DeviceName&) -> std::optional<proto::KeyPin> {
+    context.pin = [&known](const DeviceName&,
+                           const crypto::Sha256&) -> std::optional<proto::KeyPin> {
       return proto::KeyPin{*known.pin, false};
     };
   }

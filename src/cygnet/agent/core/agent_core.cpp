@@ -36,13 +36,14 @@ Effects AgentCore::start(Now now) {
       // It passed every check before it was stored; what can have changed since is asked again.
       Result<proto::Dim> dim = proto::decode_dim(stored.dim->dim);
       Result<crypto::Certificate> certificate = seams_.proofs->certificate(stored.dim->certificate);
-      if (dim && certificate && dim->device == stored.device && !is_revoked(*certificate)) {
+      if (dim && certificate && dim->device == stored.device &&
+          !is_revoked(revocations_, *certificate)) {
         const proto::RekeyCounter counter = dim->counter;
         nonces_[dim->nonce] = {peer.id, counter};
         peer.dims[counter] =
             HeldDim{std::make_shared<const proto::AcceptedDim>(proto::AcceptedDim{
                         std::move(*dim), stored.dim->dim, proto::dim_digest(stored.dim->dim),
-                        std::move(*certificate)}),
+                        certificate->compact()}),
                     stored.dim->accepted_at};
       } else {
         cursor_.reset();  // the table does not describe it any more: ask for a snapshot
@@ -181,11 +182,12 @@ void AgentCore::take_revocations(const Revocations& revocations, Now now) {
   revocations_.keys.insert(revocations.keys.begin(), revocations.keys.end());
   revocations_.serials.insert(revocations.serials.begin(), revocations.serials.end());
   if (revocations_ == before) return;
+  revoked_now_.reset();
   ++epoch_;
   out_.emplace_back(StoreRevocations{});
   for (Peer& peer : peers_) {
     if (!peer.allowed || peer.dims.empty()) continue;
-    if (!is_revoked(peer.dims.rbegin()->second.dim->certificate)) continue;
+    if (!is_revoked(revocations_, peer.dims.rbegin()->second.dim->certificate)) continue;
     out_.emplace_back(Note{NoteLevel::kWarning, "the peer is revoked: its SAs are removed",
                            peer.device, std::nullopt});
     disallow(peer, now);
@@ -449,9 +451,8 @@ void AgentCore::configure(const Peer& peer) {
   out_.emplace_back(SetPeer{std::move(config)});
 }
 
-bool AgentCore::is_revoked(const crypto::Certificate& certificate) const {
-  return revocations_.keys.contains(certificate.spki_hash()) ||
-         revocations_.serials.contains(certificate.serial());
+bool AgentCore::is_revoked(const Revocations& list, const crypto::Certificate& certificate) {
+  return list.keys.contains(certificate.spki_hash()) || list.serials.contains(certificate.serial());
 }
 
 // ---- Views ----

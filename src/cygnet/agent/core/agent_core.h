@@ -228,7 +228,8 @@ class AgentCore {
   void allow(Peer& peer, Now now);
   void disallow(Peer& peer, Now now);
   void configure(const Peer& peer);
-  [[nodiscard]] bool is_revoked(const crypto::Certificate& certificate) const;
+  [[nodiscard]] static bool is_revoked(const Revocations& list,
+                                       const crypto::Certificate& certificate);
 
   // agent_core_dims.cpp
   void take_dim(Peer& peer, const StoredDim& stored, Now now);
@@ -269,6 +270,7 @@ class AgentCore {
   std::vector<std::string> left_out_;
   Pins pins_;
   Revocations revocations_;
+  std::shared_ptr<const Revocations> revoked_now_;  ///< a copy for workers; null when out of date
   std::optional<Cursor> cursor_;
   bool link_up_ = false;
   bool resuming_ = false;

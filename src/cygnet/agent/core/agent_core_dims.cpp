@@ -31,14 +31,16 @@ void AgentCore::judge(Peer& peer, Job job, Now now) {
   context->proofs = seams_.proofs;
   context->last_accepted = [last = peer.last_accepted](const proto::DeviceName&) { return last; };
   context->pad_allows = [name = peer.device](const proto::DeviceName& d) { return d == name; };
-  bool revoked = false;
-  std::optional<proto::KeyPin> pin;
-  if (const auto certificate = seams_.proofs->certificate(job.stored.certificate)) {
-    revoked = is_revoked(*certificate);
-    pin = pins_.judge(peer.device, certificate->spki_hash(), settings_or_none());
-  }
-  context->is_revoked = [revoked](const crypto::Certificate&) { return revoked; };
-  context->pin = [pin](const proto::DeviceName&) { return pin; };
+  // The worker decodes the certificate, which costs ten times as much as the rest of this: what is
+  // asked of it is answered there, as of now.
+  if (!revoked_now_) revoked_now_ = std::make_shared<const Revocations>(revocations_);
+  context->is_revoked = [list = revoked_now_](const crypto::Certificate& certificate) {
+    return is_revoked(*list, certificate);
+  };
+  context->pin = [judge = pins_.judge_later(peer.device, settings_or_none())](
+                     const proto::DeviceName&, const crypto::Sha256& shown) {
+    return judge(shown);
+  };
   std::optional<std::string> holder;
   if (auto form = seams_.proofs->form(job.stored.dim)) {
     holder = nonce_holder(peer.device, (*form)->dim.counter, (*form)->dim.nonce);

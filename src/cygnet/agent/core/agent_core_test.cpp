@@ -586,6 +586,29 @@ TEST_F(Pair, ADrawnNonceThatWouldCollideIsCounted) {
   EXPECT_EQ(a.core().nonce_collisions(proto::decode_dim(dim_a.dim)->nonce), 1U);
 }
 
+// Ten thousand DIMs at once must not keep the control thread from its other work.
+TEST_F(Pair, TheCertificateOfADimIsDecodedWhereItIsJudged) {
+  struct Counting final : proto::DimProofs {
+    Result<crypto::Certificate> certificate(ByteView der) const override {
+      ++decoded;
+      return DimProofs::certificate(der);
+    }
+    mutable int decoded = 0;
+  } proofs;
+  meet();
+  a.installed.clear();
+  a.seams.proofs = &proofs;
+  a.hold_judgement = true;
+  a.make_core(ca, {});
+  a.welcome();
+  a.update({change_with(b.name(), dim_b)}, 1);
+  ASSERT_EQ(a.held.size(), 1U);
+  EXPECT_EQ(proofs.decoded, 0);
+  a.run(a.held.front()());
+  EXPECT_EQ(proofs.decoded, 1);
+  EXPECT_EQ(a.did<InstallPair>().back().pair.remote, proto::decode_dim(dim_b.dim)->counter);
+}
+
 // ---- Lazy derivation ----
 
 class LazyPair : public Pair {

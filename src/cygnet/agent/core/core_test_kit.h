@@ -96,7 +96,7 @@ class TestDevice {
     privates.clear();
     core_.emplace(
         DeviceIdentity{test_mesh(), device_name(label_), certificate_, {ca.certificate()}},
-        features, Abilities{64, {}}, std::move(restored), kStart);
+        features, Abilities{64, {}}, std::move(restored), kStart, seams);
     run(core_->start(now()));
   }
 
@@ -182,6 +182,7 @@ class TestDevice {
   std::map<proto::PeerId, std::optional<proto::SaPairId>> outbound;
   std::vector<Bytes> published;
   std::map<proto::RekeyCounter, int> erased;
+  CoreSeams seams;    ///< for the next make_core
   bool lazy = false;  ///< the data plane derives when packets need it; for the next make_core
   /// Seams: hold back what would be answered at once.
   bool hold_installs = false;

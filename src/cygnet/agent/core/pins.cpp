@@ -14,15 +14,16 @@ bool named_in_policy(const proto::DeviceName& device, const MeshSettings& settin
 
 }  // namespace
 
-std::optional<proto::KeyPin> Pins::judge(const proto::DeviceName& device,
-                                         const crypto::Sha256& shown,
-                                         const MeshSettings& settings) const {
+std::function<std::optional<proto::KeyPin>(const crypto::Sha256&)> Pins::judge_later(
+    const proto::DeviceName& device, const MeshSettings& settings) const {
   const auto it = entries_.find(device);
-  if (it == entries_.end()) return std::nullopt;
+  if (it == entries_.end()) return [](const crypto::Sha256&) { return std::nullopt; };
   const Pin& pin = it->second;
   const bool by_policy =
       named_in_policy(device, settings) && settings.policy_version > pin.changed_at_version;
-  return proto::KeyPin{pin.spki_sha256, by_policy || pin.confirmed == shown};
+  return [pin, by_policy](const crypto::Sha256& shown) -> std::optional<proto::KeyPin> {
+    return proto::KeyPin{pin.spki_sha256, by_policy || pin.confirmed == shown};
+  };
 }
 
 Pins::Change Pins::take(const proto::DeviceName& device, const crypto::Sha256& key,

@@ -8,6 +8,7 @@
 /// the key go back and forth. Pure; value type.
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 
@@ -33,7 +34,12 @@ class Pins {
   /// What check_dim is told about a device that shows the key `shown`.
   [[nodiscard]] std::optional<proto::KeyPin> judge(const proto::DeviceName& device,
                                                    const crypto::Sha256& shown,
-                                                   const MeshSettings& settings) const;
+                                                   const MeshSettings& settings) const {
+    return judge_later(device, settings)(shown);
+  }
+  /// The same for a key that is not known yet, as of now; a value that any thread may call.
+  [[nodiscard]] std::function<std::optional<proto::KeyPin>(const crypto::Sha256& shown)>
+  judge_later(const proto::DeviceName& device, const MeshSettings& settings) const;
   enum class Change : std::uint8_t { kNone, kFirst, kReplaced };
   /// A DIM under `key` was accepted: pin it.
   Change take(const proto::DeviceName& device, const crypto::Sha256& key,

@@ -144,7 +144,7 @@ class Checker {
 
   bool pin() {
     if (!context_.pin) return true;
-    const std::optional<KeyPin> pin = context_.pin(dim().device);
+    const std::optional<KeyPin> pin = context_.pin(dim().device, certificate_->spki_hash());
     const bool equal = pin && pin->spki_sha256 == certificate_->spki_hash();
     if (!pin || equal || pin->may_change) {
       key_is_pinned_ = equal;
@@ -259,8 +259,8 @@ Status DimProofs::public_values(const Dim& dim) const {
 
 std::shared_ptr<const AcceptedDim> DimProofs::keep(const DimForm& form, ByteView octets,
                                                    const crypto::Certificate& certificate) const {
-  return std::make_shared<const AcceptedDim>(
-      AcceptedDim{form.dim, Bytes(octets.begin(), octets.end()), form.digest, certificate});
+  return std::make_shared<const AcceptedDim>(AcceptedDim{
+      form.dim, Bytes(octets.begin(), octets.end()), form.digest, certificate.compact()});
 }
 
 const DimProofs& real_proofs() {

@@ -130,7 +130,8 @@ struct DimCheckContext {
   std::function<std::optional<KnownDim>(const DeviceName&)> last_accepted;
   std::function<bool(const DeviceName&)> pad_allows;
   std::function<bool(const crypto::Certificate&)> is_revoked;
-  std::function<std::optional<KeyPin>(const DeviceName&)> pin;
+  /// The second is the digest of the key that the device shows.
+  std::function<std::optional<KeyPin>(const DeviceName&, const crypto::Sha256&)> pin;
   /// Who else holds this nonce: another device, we ourselves, or an earlier generation of the same
   /// device. nullopt when nobody does.
   std::function<std::optional<std::string>(const DeviceName&, ByteView)> nonce_holder;

@@ -61,7 +61,7 @@ class DimChecks : public testing::Test {
     context_.last_accepted = [this](const DeviceName&) { return last_; };
     context_.pad_allows = [this](const DeviceName&) { return allowed_; };
     context_.is_revoked = [this](const Certificate&) { return revoked_; };
-    context_.pin = [this](const DeviceName&) { return pin_; };
+    context_.pin = [this](const DeviceName&, const crypto::Sha256&) { return pin_; };
     context_.nonce_holder = [this](const DeviceName&, ByteView) { return nonce_holder_; };
     leaf_.emplace(ca_.leaf(key_, dim_.device, mesh_));
   }
