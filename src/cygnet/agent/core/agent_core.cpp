@@ -457,25 +457,36 @@ bool AgentCore::is_revoked(const Revocations& list, const crypto::Certificate& c
 
 // ---- Views ----
 
-StoredTable AgentCore::table() const {
-  StoredTable table;
+std::function<StoredTable()> AgentCore::table_later() const {
+  struct Parts {
+    StoredTable table;
+    std::vector<std::optional<HeldDim>> dims;  ///< by peer; shared, and nobody changes them
+  };
+  auto parts = std::make_shared<Parts>();
+  StoredTable& table = parts->table;
   table.cursor = cursor_;
   table.settings = settings_;
+  table.peers.reserve(peers_.size());
+  parts->dims.resize(peers_.size());
   for (const Peer& peer : peers_) {
-    StoredPeer stored;
+    StoredPeer& stored = table.peers.emplace_back();
     stored.device = peer.device;
     stored.allowed = peer.allowed;
     stored.last_accepted = peer.last_accepted;
     stored.endpoints = peer.endpoints;
     stored.prefixes = peer.prefixes;
     stored.policy = peer.policy;
-    if (!peer.dims.empty()) {
-      const HeldDim& held = peer.dims.rbegin()->second;
-      stored.dim = StoredDim{held.dim->octets, held.dim->certificate.der(), held.accepted_at};
-    }
-    table.peers.push_back(std::move(stored));
+    if (!peer.dims.empty()) parts->dims[table.peers.size() - 1] = peer.dims.rbegin()->second;
   }
-  return table;
+  return [parts] {
+    for (std::size_t i = 0; i < parts->dims.size(); ++i) {
+      const std::optional<HeldDim>& held = parts->dims[i];
+      if (!held) continue;
+      parts->table.peers[i].dim =
+          StoredDim{held->dim->octets, held->dim->certificate.der(), held->accepted_at};
+    }
+    return std::move(parts->table);
+  };
 }
 
 std::optional<proto::PeerId> AgentCore::find(const proto::DeviceName& device) const {

@@ -158,7 +158,9 @@ class AgentCore {
   [[nodiscard]] const Revocations& revocations() const { return revocations_; }
   [[nodiscard]] const Pins& pins() const { return pins_; }
   [[nodiscard]] const std::optional<Cursor>& cursor() const { return cursor_; }
-  [[nodiscard]] StoredTable table() const;
+  [[nodiscard]] StoredTable table() const { return table_later()(); }
+  /// The table as of now, put together by the call: any thread, once. It is most of the work.
+  [[nodiscard]] std::function<StoredTable()> table_later() const;
   [[nodiscard]] ServerTime trusted_now(Now now) const { return time_.now(now); }
   [[nodiscard]] ServerTime last_server_time() const { return time_.last_server_time(); }
   [[nodiscard]] Timestamp on_our_clock(ServerTime at, Now now) const {

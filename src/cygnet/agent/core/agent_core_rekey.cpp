@@ -81,6 +81,7 @@ Effects AgentCore::on_generation_made(proto::RekeyCounter counter, std::vector<p
   CYGNET_ASSERT(it != own_.end() && it->second.offer && !it->second.dim);
   it->second.dim = std::make_shared<const proto::Dim>(
       compose_dim(identity_.device, *it->second.offer, counter, std::move(kes), std::move(nonce)));
+  out_.reserve(out_.size() + peers_.size());  // an install for nearly every one
   feed(rekey::GenerationReady{counter, random}, now);
   return finish(now);
 }

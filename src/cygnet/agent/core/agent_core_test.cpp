@@ -609,6 +609,28 @@ TEST_F(Pair, TheCertificateOfADimIsDecodedWhereItIsJudged) {
   EXPECT_EQ(a.did<InstallPair>().back().pair.remote, proto::decode_dim(dim_b.dim)->counter);
 }
 
+TEST_F(Pair, ATableThatIsPutTogetherLaterIsOfTheTimeItWasAskedFor) {
+  meet();
+  const auto later = a.core().table_later();
+  const StoredTable now = a.core().table();
+  a.run(a.core().on_update(
+      [&] {
+        Update update;
+        update.changes.emplace_back().device = b.name();
+        update.changes.back().removed = true;
+        update.cursor = Cursor{{1}, 77};
+        return update;
+      }(),
+      a.now()));
+  const StoredTable then = later();
+  EXPECT_EQ(then.cursor, now.cursor);
+  EXPECT_NE(then.cursor, a.core().cursor());
+  ASSERT_EQ(then.peers.size(), 1U);
+  EXPECT_TRUE(then.peers[0].allowed);
+  EXPECT_EQ(then.peers[0].dim->dim, dim_b.dim);
+  EXPECT_EQ(then.peers[0].dim->certificate, dim_b.certificate);
+}
+
 // ---- Lazy derivation ----
 
 class LazyPair : public Pair {

@@ -113,7 +113,7 @@ Status Agent::load() {
                                    [this] { ++alarms_["not-stored"]; });
   };
   save_table_ = saver("the peer table", kTableDelay, [this]() -> std::function<Status()> {
-    return [this, table = core_->table()] { return directory_.store_table(table); };
+    return [this, table = core_->table_later()] { return directory_.store_table(table()); };
   });
   save_pins_ = saver("the peers' pins", Duration(0), [this]() -> std::function<Status()> {
     return [this, pins = core_->pins()] { return directory_.store_pins(pins); };

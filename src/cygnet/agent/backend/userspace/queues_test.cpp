@@ -2,6 +2,7 @@
 // What waits, and what is told seldom.
 
 #include <gtest/gtest.h>
+#include <poll.h>
 
 #include <thread>
 
@@ -151,6 +152,23 @@ TEST(UnknownSpis, AFloodOfDifferentSpisIsBoundedAndLosesNoCount) {
   EXPECT_EQ(told.size(), UnknownSpis::kMaxTracked);
   for (const auto& report : told) sum += report.count;
   EXPECT_EQ(sum, 100000U);
+}
+
+TEST(Mailbox, RingsForTheFirstCommandAfterItWasEmptied) {
+  Mailbox mailbox;
+  const auto readable = [&] {
+    pollfd ready{mailbox.fd(), POLLIN, 0};
+    return poll(&ready, 1, 0) == 1;
+  };
+  EXPECT_FALSE(readable());
+  for (int round = 0; round < 3; ++round) {
+    mailbox.post([] {});
+    EXPECT_TRUE(readable());
+    mailbox.post([] {});
+    EXPECT_EQ(mailbox.take().size(), 2U);
+    EXPECT_FALSE(readable());
+    EXPECT_TRUE(mailbox.take().empty()) << "asked without having been rung for";
+  }
 }
 
 TEST(Mailbox, KeepsTheOrderOfEachSender) {
