@@ -7,11 +7,10 @@
 #include <sstream>
 #include <string>
 
-#include "address_space.h"
 #include "cygnet/sim/plan.h"
 #include "cygnet/sim/runner.h"
 #include "cygnet/sim/seed_file.h"
-#include "small_blocks.h"
+#include "heap.h"
 #include "swarm_live.h"
 
 namespace sim = cygnet::sim;
@@ -53,10 +52,7 @@ sim::RunReport run_one(const Chosen& chosen) {
   const sim::Scenario& scenario = chosen.run.scenario;
   const std::uint64_t seed = chosen.file.seed;
   constexpr std::uint32_t kLarge = 256;
-  if (scenario.devices >= kLarge) {
-    cygnet::apps::reserve_in_huge_pages(std::size_t{1} << 32);
-    cygnet::apps::small_blocks_in_huge_pages();
-  }
+  if (scenario.devices >= kLarge) cygnet::apps::heap_in_huge_pages();
   const auto began = std::chrono::steady_clock::now();
   sim::RunReport report = sim::run(scenario, seed, chosen.run.plants);
   const double took =
