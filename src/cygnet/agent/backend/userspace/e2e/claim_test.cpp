@@ -97,7 +97,8 @@ TEST_F(Claimed, APairRemovedWhileItsKeysAreDerivedDoesNotComeBack) {
   give_keys();
   device_[1]->settle();
   EXPECT_TRUE(device_[1]->counters().empty());
-  EXPECT_EQ(device_[1]->drops("keys-pending"), 1U) << "what waited is counted";
+  // A keepalive of the other side, due every 200 ms, may have waited too.
+  EXPECT_GE(device_[1]->drops("keys-pending"), 1U) << "what waited is counted";
   sender.send(kSites[1].lan4, kTrafficPort, as_bytes(std::string("y")));
   EXPECT_TRUE(eventually([&] { return device_[1]->drops("unknown-spi") >= 1; }));
 }
