@@ -302,10 +302,13 @@ void AgentCore::take_own_dim(const std::optional<StoredDim>& stored, Now now) {
     // With our boot count, but never signed since this start nor remembered from before: an older
     // copy of the disk came back, and that boot count was used already.
     // A start that took over its SAs goes on in the same boot count.
-    const bool lower =
-        dim->counter.boot_count() < status.boot_count ||
-        (!restored_.sa_state_lost && known && dim->counter == ours) ||
-        (dim->counter < ours && same == own_.end() && (known || signed_.contains(dim->counter)));
+    // The same counter is not enough: a former life may have drawn another generation under it.
+    const auto ours_too = signed_.find(dim->counter);
+    const bool made =
+        ours_too != signed_.end() && ours_too->second == proto::dim_digest(stored->dim);
+    const bool lower = dim->counter.boot_count() < status.boot_count ||
+                       (!restored_.sa_state_lost && known && dim->counter == ours) ||
+                       (dim->counter < ours && same == own_.end() && (known || made));
     report.verdict =
         lower ? rekey::OwnDimVerdict::kDeviceNewer : rekey::OwnDimVerdict::kStoredNewer;
     if (report.verdict == rekey::OwnDimVerdict::kStoredNewer) {

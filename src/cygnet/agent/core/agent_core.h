@@ -286,7 +286,8 @@ class AgentCore {
   std::uint64_t epoch_ = 1;  ///< rises with whatever a DIM check depends on
   std::map<Bytes, std::pair<proto::PeerId, proto::RekeyCounter>> nonces_;
   std::map<proto::RekeyCounter, OwnGeneration> own_;
-  std::set<proto::RekeyCounter> signed_;  ///< own DIMs since the start, the newest of them
+  /// Own DIMs since the start, the newest of them: digests of the octets before AUTH.
+  std::map<proto::RekeyCounter, crypto::Sha256> signed_;
   std::set<PairKey> installing_;
   std::map<std::string, std::uint64_t> refusals_;
   std::optional<std::array<std::uint8_t, 8>> request_cookie_;  ///< of the REQUEST being handled

@@ -176,14 +176,14 @@ void AgentCore::carry(const rekey::PublishGeneration& effect, Now) {
   }
   if (own.signing) return;
   own.signing = true;
-  signed_.insert(effect.counter);
-  if (signed_.size() > kSignedKept) signed_.erase(signed_.begin());
   proto::Dim dim = *own.dim;
   dim.initial_contact = effect.initial_contact;
   out_.emplace_back(SignDim{effect.counter, std::move(dim)});
 }
 
 Effects AgentCore::on_dim_signed(proto::RekeyCounter counter, Bytes octets, Now now) {
+  signed_[counter] = proto::dim_digest(octets);
+  if (signed_.size() > kSignedKept) signed_.erase(signed_.begin());
   const auto it = own_.find(counter);
   if (it != own_.end()) {
     it->second.signing = false;
