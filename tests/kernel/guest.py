@@ -21,6 +21,7 @@ MODULES = "/run/modules"
 RB_POWER_OFF = 0x4321fedc
 # Our own end comes before the host's: it can still say which processes were there.
 MARGIN_S = 5
+PF_KTHREAD = 0x00200000  # linux/sched.h
 
 
 def write(path, text):
@@ -75,6 +76,24 @@ def load_modules(folder, wanted):
     return "" if done.returncode == 0 else (done.stderr or done.stdout or f"modprobe: exit {done.returncode}").strip()
 
 
+def is_of_user_space(pid):
+    """Neither a thread of the kernel nor a process that has ended (proc(5), stat: state and flags)."""
+    with open(f"/proc/{pid}/stat") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return fields[0] not in "ZX" and not int(fields[6]) & PF_KTHREAD
+
+
+def command_line(pid):
+    """Empty only of a process that was started without one: during an execve(2) it reads empty for a moment."""
+    deadline = time.monotonic() + 1
+    while True:
+        with open(f"/proc/{pid}/cmdline", "rb") as f:
+            line = f.read().replace(b"\0", b" ").decode(errors="replace").strip()
+        if line or time.monotonic() > deadline or not is_of_user_space(pid):
+            return line
+        os.sched_yield()
+
+
 def processes():
     """Every process of user space but this one: (pid, command line)."""
     found = []
@@ -82,12 +101,10 @@ def processes():
         if not name.isdigit() or int(name) == os.getpid():
             continue
         try:
-            with open(f"/proc/{name}/cmdline", "rb") as f:
-                line = f.read().replace(b"\0", b" ").decode(errors="replace").strip()
-        except OSError:
+            if is_of_user_space(name):
+                found.append((int(name), command_line(name) or f"process {name}, without a command line"))
+        except OSError:  # it has ended meanwhile
             continue
-        if line:
-            found.append((int(name), line))
     return found
 
 

@@ -49,6 +49,8 @@ GUESTS = {
     "panic": (("uml", "qemu"), 90, ["sh", "-c", "echo before; echo c >/proc/sysrq-trigger; sleep 1000"]),
     "splat": (("uml",), 90, ["sh", "-c", "echo '<0>BUG: planted' >/dev/kmsg"]),
     "left": (("uml",), 90, ["sh", "-c", "ip netns add forgotten; setsid sleep 1000 & true"]),
+    # What a process in the middle of its execve(2) looks like for longer.
+    "nameless": (("uml",), 90, ["bash", "-c", "mkfifo /tmp/f; (exec -a '' cat <>/tmp/f) & until [ -d /proc/$! ] && ! [ \"$(tr -d '\\0' </proc/$!/cmdline)\" ]; do :; done"]),
     "writes": (("uml", "qemu"), 90, ["sh", "-c", WRITES, "sh", machine.TOP]),
     "planted": (("uml",), 90, ["/usr/bin/python3", f"{machine.HERE}/guest_tests.py", "/mnt/out/planted_test.py"]),
     "none": (("uml",), 90, ["/usr/bin/python3", f"{machine.HERE}/guest_tests.py", "/mnt/out/planted_test.py:nowhere"]),
@@ -171,6 +173,11 @@ class Guests(unittest.TestCase):
             self.assertEqual(outcome.kind, "dirty", outcome.what)
             self.assertIn("sleep 1000", outcome.what)
             self.assertIn("forgotten", outcome.what)
+
+    def test_what_is_left_behind_without_a_command_line_counts_too(self):
+        for outcome, _ in self.each("nameless"):
+            self.assertEqual(outcome.kind, "dirty", outcome.what)
+            self.assertIn("without a command line", outcome.what)
 
     def test_a_guest_can_write_to_no_file_of_this_machine(self):
         for outcome, output in self.each("writes"):
