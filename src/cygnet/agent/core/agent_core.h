@@ -252,6 +252,7 @@ class AgentCore {
   void carry(const proto::rekey::GenerateDhPair& effect, Now now);
   void carry(const proto::rekey::InstallSaPair& effect, Now now);
   [[nodiscard]] bool derives_lazily(const Peer& peer, Now now) const;
+  [[nodiscard]] bool is_draining(proto::PeerId peer, proto::SaPairId pair) const;
   void note_user_traffic(proto::PeerId id, Now now);
   void carry(const proto::rekey::PublishGeneration& effect, Now now);
   void carry(const proto::rekey::AnswerProbe& effect, Now now);

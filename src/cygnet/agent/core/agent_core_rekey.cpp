@@ -124,23 +124,23 @@ void AgentCore::note_user_traffic(proto::PeerId id, Now now) {
   if (find_peer(id) != nullptr) peer_at(id).last_user = now.mono;
 }
 
-// A pair that drains is on its way out, unused: it goes a little earlier. A late or forged packet
-// for it, after the cap has erased its private value, is no reason to roll over.
+// A late or forged packet for a pair that drains asks for keys that the cap may have erased: that
+// is nobody's fault, and anybody can send it.
 Effects AgentCore::on_keys_failed(proto::PeerId peer, proto::SaPairId pair, const Error& error,
                                   Now now) {
-  const auto status = rekey_.peer_status(peer);
-  const bool drains =
-      status && std::any_of(status->pairs.begin(), status->pairs.end(), [&](const auto& known) {
-        return known.id == pair && known.state == rekey::PairState::kDraining;
-      });
-  if (drains) {
-    out_.emplace_back(RemoveInbound{peer, pair});
-    return finish(now);
+  if (!is_draining(peer, pair)) {
+    out_.emplace_back(Note{NoteLevel::kWarning, "the keys of an SA pair could not be derived",
+                           peer_at(peer).device, error});
   }
-  out_.emplace_back(Note{NoteLevel::kWarning, "the keys of an SA pair could not be derived",
-                         peer_at(peer).device, error});
   feed(rekey::SaPairLost{peer, pair}, now);
   return finish(now);
+}
+
+bool AgentCore::is_draining(proto::PeerId peer, proto::SaPairId pair) const {
+  const auto status = rekey_.peer_status(peer);
+  return status && std::any_of(status->pairs.begin(), status->pairs.end(), [&](const auto& known) {
+           return known.id == pair && known.state == rekey::PairState::kDraining;
+         });
 }
 
 Effects AgentCore::on_pair_installed(proto::PeerId peer, proto::SaPairId pair, Now now) {

@@ -125,7 +125,8 @@ struct SaPairFailed {
   SaPairId pair;
   InstallFailure why = InstallFailure::kTransient;
 };
-/// The backend no longer holds this pair, or its counters are not certain (flushed by hand).
+/// The backend no longer holds this pair, or its counters are not certain (flushed by hand). The
+/// device rolls over, unless the pair was draining.
 struct SaPairLost {
   PeerId peer;
   SaPairId pair;

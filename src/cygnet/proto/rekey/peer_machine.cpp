@@ -191,7 +191,13 @@ std::optional<Rejected> PeerMachine::pair_failed(PeerContext& ctx, SaPairId id,
 std::optional<Rejected> PeerMachine::pair_lost(PeerContext& ctx, SaPairId id) {
   Pair* pair = find(id);
   if (pair == nullptr || !exists(pair->state)) return Rejected::kUnknownPair;
+  const bool was_draining = pair->state == PairState::kDraining;
   drop(ctx, *pair);
+  // It was on its way out, and a spent pair is not made again: no counter of it is needed any more.
+  if (was_draining) {
+    settle(ctx);
+    return std::nullopt;
+  }
   // "Where counters are not known for certain … the device rolls over instead." A younger
   // generation that is under way does that. One that nobody can have seen yet would be published
   // with a hole: it is drawn again.

@@ -256,6 +256,24 @@ TEST_F(RekeyCoreTest, AFlushedGenerationThatMayHaveBeenStoredIsPublishedAndRolle
             "publish a2\n");
 }
 
+// Nobody needs its counters any more: it is not chosen, and a spent pair is not made again.
+TEST_F(RekeyCoreTest, APairLostWhileItDrainsIsDroppedAndNothingRollsOver) {
+  settle_first();
+  step(LinkUp{});
+  step(OwnDimReported{OwnDimVerdict::kSame, gen(1), now});
+  step(RekeyRequired{RekeyCause::kCommand});
+  step(GenerationReady{gen(2), 0});
+  step(SaPairInstalled{kB, pair(2, 1)});
+  step(PublishAccepted{gen(2), now});
+  step(DeliveryMark{gen(2), {kB}, 0, 0});
+  step(InboundEvidence{kB, pair(2, 1), Evidence::kUser});
+  ASSERT_EQ(b().pairs.front().state, PairState::kDraining);
+  EXPECT_EQ(step(SaPairLost{kB, pair(1, 1)}), "remove Rx(b1-a1)\nerase a1\n");
+  EXPECT_FALSE(core.rekey_wanted());
+  advance(core.params().forget_cap);
+  EXPECT_EQ(b().outbound, pair(2, 1));
+}
+
 TEST_F(RekeyCoreTest, CountersThatAreAllUnknownMakeAnUnseenGenerationDrawnAgainToo) {
   settle_first();
   step(RekeyRequired{RekeyCause::kCommand});
