@@ -145,14 +145,10 @@ void UserspaceBackend::refuse(proto::PeerId peer, proto::SaPairId pair, const Er
   });
 }
 
-void UserspaceBackend::install(SaPairSpec spec) {
-  const proto::PeerId peer = spec.peer;
-  const proto::SaPairId pair_id = spec.pair;
-  auto pair = expand(std::move(spec));
-  if (!pair) return refuse(peer, pair_id, pair.error());
-  plane_->post([peer, sas = std::move(*pair)](DataPlane& plane) mutable {
-    plane.install(peer, std::move(sas));
-  });
+void UserspaceBackend::install(SaPairSpec spec) { hand_over(std::move(spec), &DataPlane::install); }
+
+void UserspaceBackend::give_keys(SaPairSpec spec) {
+  hand_over(std::move(spec), &DataPlane::give_keys);
 }
 
 void UserspaceBackend::claim(SaPairClaim claim) {
@@ -163,13 +159,13 @@ void UserspaceBackend::claim(SaPairClaim claim) {
   });
 }
 
-void UserspaceBackend::give_keys(SaPairSpec spec) {
+void UserspaceBackend::hand_over(SaPairSpec spec, TakeSaPair take) {
   const proto::PeerId peer = spec.peer;
-  const proto::SaPairId pair_id = spec.pair;
-  auto keyed = expand(std::move(spec));
-  if (!keyed) return refuse(peer, pair_id, keyed.error());
-  plane_->post([peer, sas = std::move(*keyed)](DataPlane& plane) mutable {
-    plane.give_keys(peer, std::move(sas));
+  const proto::SaPairId pair = spec.pair;
+  auto sas = expand(std::move(spec));
+  if (!sas) return refuse(peer, pair, sas.error());
+  plane_->post([peer, take, sas = std::move(*sas)](DataPlane& plane) mutable {
+    (plane.*take)(peer, std::move(sas));
   });
 }
 

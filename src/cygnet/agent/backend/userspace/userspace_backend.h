@@ -69,6 +69,8 @@ class UserspaceBackend final : public SadBackend, private PrefixSink {
 
   /// Keys expanded into ciphers, so that the data plane does not stop for it.
   [[nodiscard]] Result<std::unique_ptr<SaPair>> expand(SaPairSpec spec);
+  using TakeSaPair = void (DataPlane::*)(proto::PeerId, std::unique_ptr<SaPair>);
+  void hand_over(SaPairSpec spec, TakeSaPair take);
   void refuse(proto::PeerId peer, proto::SaPairId pair, const Error& error);
 
   void set_mesh_address(const IpAddress& address) override;
