@@ -11,8 +11,8 @@
 #include "cygnet/agent/backend/userspace/userspace_backend.h"
 #include "cygnet/agent/driver/agent.h"
 #include "cygnet/agent/driver/status.h"
-#include "cygnet/agent/driver/test_directory.h"
 #include "cygnet/agent/link/fake_controller.h"
+#include "cygnet/rt/test_directory.h"
 #include "keying_fleet.h"
 
 namespace cygnet::bench {
@@ -169,7 +169,7 @@ class Device {
  private:
   Fleet fleet_;
   agent::testing::FakeController controller_{loop, fleet_.ca()};
-  agent::testing::ScratchDirectory scratch_;
+  rt::test::TempDirectory scratch_;
   mutable std::vector<proto::rekey::OwnGeneration> generations_;
 };
 

@@ -16,6 +16,7 @@
 
 #include "cygnet/rt/http.h"
 #include "cygnet/rt/http_client.h"
+#include "cygnet/rt/test_directory.h"
 #include "cygnet/rt/test_support.h"
 #include "exit_codes.h"
 #include "line_diff.h"
@@ -144,7 +145,7 @@ class Cli : public Test {
     return text.find(part) != std::string::npos;
   }
 
-  rt::test::TempDir dir_;
+  rt::test::TempDirectory dir_;
   std::string controller_path_ = dir_ / "cygnetd.sock";
   std::string agent_path_ = dir_ / "agent.sock";
   std::map<std::string, std::string> variables_{{"CYGNETD_SOCKET", controller_path_},

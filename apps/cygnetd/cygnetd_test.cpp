@@ -132,7 +132,7 @@ std::uint16_t choose_port() {
 
 class Cygnetd : public testing::Test {
  protected:
-  controller::store::TestDirectory directory;
+  controller::store::TempDirectory directory;
   std::string state = directory.file("state");
   std::uint16_t free_port = choose_port();
 

@@ -6,12 +6,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cygnet/rt/test_directory.h"
 #include "cygnet/rt/test_support.h"
 
 namespace cygnet::rt {
 namespace {
 
-using test::TempDir;
+using test::TempDirectory;
 
 mode_t mode_of(const Path& path) {
   struct stat status {};
@@ -25,7 +26,7 @@ std::size_t entries(const Path& directory) {
 }
 
 TEST(Files, AnAtomicWriteReplacesContentAndMode) {
-  const TempDir dir;
+  const TempDirectory dir;
   ASSERT_TRUE(write_file_atomic(dir / "f", std::string_view("one")));
   ASSERT_TRUE(write_file_atomic(dir / "f", std::string_view("two"), 0640));
   EXPECT_EQ(read_text_file(dir / "f").value(), "two");
@@ -34,7 +35,7 @@ TEST(Files, AnAtomicWriteReplacesContentAndMode) {
 }
 
 TEST(Files, AFailedAtomicWriteLeavesNothingBehind) {
-  const TempDir dir;
+  const TempDirectory dir;
   ASSERT_TRUE(make_directory(dir / "target"));
   ASSERT_TRUE(write_file_atomic((dir / "target") / "inner", std::string_view("kept")));
   const Status refused = write_file_atomic(dir / "target", std::string_view("x"));
@@ -44,7 +45,7 @@ TEST(Files, AFailedAtomicWriteLeavesNothingBehind) {
 }
 
 TEST(Files, AMissingDirectoryIsNamed) {
-  const TempDir dir;
+  const TempDirectory dir;
   const Status refused = write_file_atomic((dir / "no") / "f", std::string_view("x"));
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, kErrFileNotFound);
@@ -59,7 +60,7 @@ TEST(Files, AFullDiskIsSaidClearly) {
 }
 
 TEST(Files, SecretsAreWrittenForTheOwnerAlone) {
-  const TempDir dir;
+  const TempDirectory dir;
   ASSERT_TRUE(write_secret_atomic(dir / "key", SecretBytes(as_bytes("s3cret"))));
   EXPECT_EQ(mode_of(dir / "key"), 0600U);
   const auto back = read_secret(dir / "key");
@@ -68,7 +69,7 @@ TEST(Files, SecretsAreWrittenForTheOwnerAlone) {
 }
 
 TEST(Files, ASecretThatOthersCanReadIsRefusedWithTheCommandToRun) {
-  const TempDir dir;
+  const TempDirectory dir;
   ASSERT_TRUE(write_file_atomic(dir / "key", std::string_view("s"), 0644));
   const auto refused = read_secret(dir / "key");
   ASSERT_FALSE(refused);
@@ -78,14 +79,14 @@ TEST(Files, ASecretThatOthersCanReadIsRefusedWithTheCommandToRun) {
 }
 
 TEST(Files, ADirectoryIsNoSecret) {
-  const TempDir dir;
+  const TempDirectory dir;
   const auto refused = read_secret(dir.path());
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, kErrFileMode);
 }
 
 TEST(Files, ReadingKnowsMissingAndTooLarge) {
-  const TempDir dir;
+  const TempDirectory dir;
   EXPECT_EQ(read_file(dir / "f").error().code, kErrFileNotFound);
   EXPECT_FALSE(read_file_if_exists(dir / "f").value().has_value());
   ASSERT_TRUE(write_file_atomic(dir / "f", std::string_view("12345")));
@@ -94,7 +95,7 @@ TEST(Files, ReadingKnowsMissingAndTooLarge) {
 }
 
 TEST(Files, AppendsAccumulate) {
-  const TempDir dir;
+  const TempDirectory dir;
   ASSERT_TRUE(append_file_synced(dir / "log", as_bytes("a\n"), 0600));
   ASSERT_TRUE(append_file_synced(dir / "log", as_bytes("b\n"), 0600));
   EXPECT_EQ(read_text_file(dir / "log").value(), "a\nb\n");
@@ -102,7 +103,7 @@ TEST(Files, AppendsAccumulate) {
 }
 
 TEST(Files, RemovingAMissingFileIsSuccess) {
-  const TempDir dir;
+  const TempDirectory dir;
   EXPECT_TRUE(remove_file(dir / "f"));
   ASSERT_TRUE(write_file_atomic(dir / "f", std::string_view("x")));
   EXPECT_TRUE(remove_file(dir / "f"));
@@ -110,7 +111,7 @@ TEST(Files, RemovingAMissingFileIsSuccess) {
 }
 
 TEST(StateDirectory, ASecondHolderIsRefusedWithThePidOfTheFirst) {
-  const TempDir dir;
+  const TempDirectory dir;
   auto first = StateLock::acquire(dir / "state");
   ASSERT_TRUE(first);
   EXPECT_EQ(mode_of(dir / "state"), 0700U);
@@ -121,7 +122,7 @@ TEST(StateDirectory, ASecondHolderIsRefusedWithThePidOfTheFirst) {
 }
 
 TEST(StateDirectory, TheLockGoesWithTheProcessThatHeldIt) {
-  const TempDir dir;
+  const TempDirectory dir;
   const pid_t child = fork();
   ASSERT_GE(child, 0);
   if (child == 0) {
@@ -135,7 +136,7 @@ TEST(StateDirectory, TheLockGoesWithTheProcessThatHeldIt) {
 }
 
 TEST(StateDirectory, AFileInItsPlaceIsRefused) {
-  const TempDir dir;
+  const TempDirectory dir;
   ASSERT_TRUE(write_file_atomic(dir / "state", std::string_view("x")));
   EXPECT_FALSE(StateLock::acquire(dir / "state"));
 }

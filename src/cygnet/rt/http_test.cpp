@@ -15,6 +15,7 @@
 #include "cygnet/rt/http_client.h"
 #include "cygnet/rt/http_message.h"
 #include "cygnet/rt/json.h"
+#include "cygnet/rt/test_directory.h"
 #include "cygnet/rt/test_support.h"
 
 namespace cygnet::rt {
@@ -70,7 +71,7 @@ class Http : public testing::Test {
     return out;
   }
 
-  test::TempDir dir_;
+  test::TempDirectory dir_;
   std::string path_ = dir_ / "s.sock";
   Loop loop_;
   std::unique_ptr<HttpServer> server_;
@@ -292,7 +293,7 @@ TEST_F(Http, TheServerAlsoListensOnTcp) {
 }
 
 TEST(HttpClient, MissingAndDeadSocketsAreUnreachable) {
-  const test::TempDir dir;
+  const test::TempDirectory dir;
   const auto missing = http_call({.socket_path = dir / "none", .target = "/"});
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error().code, kErrUnreachable);
@@ -300,7 +301,7 @@ TEST(HttpClient, MissingAndDeadSocketsAreUnreachable) {
 }
 
 TEST(HttpClient, ASilentServerTimesOut) {
-  const test::TempDir dir;
+  const test::TempDirectory dir;
   const std::string path = dir / "s";
   const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_un address{};

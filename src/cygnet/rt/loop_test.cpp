@@ -17,6 +17,7 @@
 #include "cygnet/rt/fd_watcher.h"
 #include "cygnet/rt/sd_notify.h"
 #include "cygnet/rt/signals.h"
+#include "cygnet/rt/test_directory.h"
 #include "cygnet/rt/test_support.h"
 #include "cygnet/rt/worker_pool.h"
 
@@ -201,7 +202,7 @@ TEST(Signals, TerminateAndReloadAreToldOnTheLoop) {
 }
 
 TEST(SdNotify, SendsStateToTheNamedSocket) {
-  const test::TempDir dir;
+  const test::TempDirectory dir;
   const std::string path = dir / "notify";
   const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   sockaddr_un address{};

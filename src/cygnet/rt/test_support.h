@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// What the runtime's tests share: a directory that goes with the test, and a small PKI.
+/// What the tests of the runtime share: how long they wait, and a small PKI.
 
 #include <chrono>
-#include <cstdlib>
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,26 +16,6 @@ namespace cygnet::rt::test {
 
 /// How long a test waits for an event before it fails; generous, for slow sanitizer runs.
 inline constexpr Duration kPatience = std::chrono::seconds(20);
-
-class TempDir {
- public:
-  TempDir() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "cygnet-rt-XXXXXX").string();
-    CYGNET_ASSERT(mkdtemp(pattern.data()) != nullptr);
-    path_ = pattern;
-  }
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-  ~TempDir() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  [[nodiscard]] std::filesystem::path operator/(const char* name) const { return path_ / name; }
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 /// Times are relative to this, never to the clock of the machine that runs the test.
 inline const ServerTime kToday{std::chrono::hours(24 * 365 * 56)};

@@ -8,10 +8,10 @@
 #include "cygnet/agent/driver/fake_network.h"
 #include "cygnet/agent/driver/local_api.h"
 #include "cygnet/agent/driver/status.h"
-#include "cygnet/agent/driver/test_directory.h"
 #include "cygnet/agent/link/fake_controller.h"
 #include "cygnet/proto/dim/dim_codec.h"
 #include "cygnet/rt/json.h"
+#include "cygnet/rt/test_directory.h"
 
 namespace cygnet::agent::testing {
 namespace {
@@ -76,7 +76,7 @@ struct Host {
   FakeNetwork& network;
   std::string label;
   crypto::IdentityKey key;
-  ScratchDirectory scratch;
+  rt::test::TempDirectory scratch;
   FakeBackend* backend = nullptr;
   std::unique_ptr<Agent> agent;
 };

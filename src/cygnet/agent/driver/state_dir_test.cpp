@@ -9,7 +9,7 @@
 #include "cygnet/agent/driver/device_journal.h"
 #include "cygnet/agent/driver/ppk_file.h"
 #include "cygnet/agent/driver/state_file.h"
-#include "cygnet/agent/driver/test_directory.h"
+#include "cygnet/rt/test_directory.h"
 
 namespace cygnet::agent {
 namespace {
@@ -22,7 +22,7 @@ class StateDirTest : public ::testing::Test {
   }
   [[nodiscard]] Bytes content(const char* name) const { return *rt::read_file(file(name)); }
 
-  testing::ScratchDirectory scratch;
+  rt::test::TempDirectory scratch;
   StateDir state{scratch.path()};
 };
 

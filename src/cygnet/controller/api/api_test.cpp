@@ -73,7 +73,7 @@ class ApiTest : public testing::Test {
     EXPECT_FALSE(answer.body.value("detail", "").empty());
   }
 
-  store::TestDirectory directory_;
+  store::TempDirectory directory_;
   std::string socket_ = directory_.file("api.sock");
   TestMesh mesh{TestMesh::Engine::kSqlite};
   std::unique_ptr<rt::HttpServer> server_;

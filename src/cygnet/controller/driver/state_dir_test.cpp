@@ -13,7 +13,7 @@ namespace {
 constexpr ServerTime kNow{std::chrono::hours(24 * 365 * 56)};
 
 struct Directory {
-  store::TestDirectory parent;
+  store::TempDirectory parent;
   rt::Path path = parent.file("state");
   [[nodiscard]] InitOptions options(const std::string& mesh = "corp") const {
     InitOptions out;

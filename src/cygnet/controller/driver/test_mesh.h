@@ -149,7 +149,7 @@ class TestMesh {
     store_ = store::make_group_commit_store(store::make_fault_engine(std::move(inner), faults));
   }
 
-  store::TestDirectory directory_;
+  store::TempDirectory directory_;
   Engine engine_;
   Authority authority_;
   std::optional<crypto::IdentityKey> server_key_;

@@ -128,7 +128,7 @@ class PowerCutLayer {
 
 TEST(PowerCut, WhateverWasAcknowledgedSurvivesItAtEveryMoment) {
   const PowerCutLayer layer;
-  TestDirectory running;
+  TempDirectory running;
   auto engine = open_sqlite_engine(running.file("db"));
   ASSERT_TRUE(engine) << engine.error().to_string();
   const auto store = make_group_commit_store(std::move(*engine));
@@ -143,7 +143,7 @@ TEST(PowerCut, WhateverWasAcknowledgedSurvivesItAtEveryMoment) {
         .add(AppendAudit{{0, at_ms(i), "w", "a", std::string(70000, 'x'), "", ""}});
     ASSERT_EQ(code_of(write(*store, both)), "ok");
     if (i % 16 != 0 && i < 55) continue;
-    TestDirectory after;
+    TempDirectory after;
     platter().restore_into(running.file(""), after.file(""));
     auto restored = open_sqlite_engine(after.file("db"));
     ASSERT_TRUE(restored) << "after " << i << ": " << restored.error().to_string();
@@ -157,14 +157,14 @@ TEST(PowerCut, WhateverWasAcknowledgedSurvivesItAtEveryMoment) {
 
 TEST(PowerCut, TheLayerShowsACommitThatWasNotSynced) {
   const PowerCutLayer layer;
-  TestDirectory running;
+  TempDirectory running;
   auto db = SqliteDb::open(running.file("db"));
   ASSERT_TRUE(db);
   ASSERT_TRUE(
       (*db)->exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL;"
                   "PRAGMA synchronous = FULL; CREATE TABLE t (x);"
                   "PRAGMA synchronous = OFF; INSERT INTO t VALUES (1);"));
-  TestDirectory after;
+  TempDirectory after;
   platter().restore_into(running.file(""), after.file(""));
   auto lost = SqliteDb::open(after.file("db"));
   ASSERT_TRUE(lost && (*lost)->exec("PRAGMA locking_mode = EXCLUSIVE"));

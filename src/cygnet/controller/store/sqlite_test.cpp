@@ -28,7 +28,7 @@ Error refused(const std::string& path) {
 }
 
 TEST(SqliteStore, KeepsItsFileFromOtherUsers) {
-  TestDirectory directory;
+  TempDirectory directory;
   const auto store = open_store(directory.file("db"));
   struct stat status {};
   ASSERT_EQ(::stat(directory.file("db").c_str(), &status), 0);
@@ -36,7 +36,7 @@ TEST(SqliteStore, KeepsItsFileFromOtherUsers) {
 }
 
 TEST(SqliteStore, AFullDatabaseIsToldAsDiskFullAndNothingIsHalfWritten) {
-  TestDirectory directory;
+  TempDirectory directory;
   const std::string path = directory.file("db");
   {
     const auto store = open_store(path, {60});  // 60 pages: the schema and a little
@@ -71,7 +71,7 @@ TEST(SqliteStore, AFullDatabaseIsToldAsDiskFullAndNothingIsHalfWritten) {
 }
 
 TEST(SqliteStore, AnotherProcessWithTheSameDatabaseIsRefusedWithWords) {
-  TestDirectory directory;
+  TempDirectory directory;
   const std::string path = directory.file("db");
   std::array<int, 2> ready{};
   std::array<int, 2> done{};
@@ -106,7 +106,7 @@ TEST(SqliteStore, AnotherProcessWithTheSameDatabaseIsRefusedWithWords) {
 }
 
 TEST(SqliteStore, ASecondOpenInTheSameProcessIsRefusedToo) {
-  TestDirectory directory;
+  TempDirectory directory;
   const auto store = open_store(directory.file("db"));
   EXPECT_EQ(refused(directory.file("db")).code, kErrStoreBusy);
 }
@@ -130,7 +130,7 @@ void damage(const std::string& path, std::streamoff from, std::size_t size) {
 
 TEST(SqliteStore, ADamagedDatabaseIsRefusedAndACopyPutInItsPlaceWorks) {
   for (const std::streamoff where : {0, 20 * 4096 + 100}) {  // the header; a page in the middle
-    TestDirectory directory;
+    TempDirectory directory;
     const std::string path = directory.file("db");
     fill(path);
     const std::string copy = directory.file("copy");
@@ -150,13 +150,13 @@ TEST(SqliteStore, ADamagedDatabaseIsRefusedAndACopyPutInItsPlaceWorks) {
 }
 
 TEST(SqliteStore, AFileThatIsNoDatabaseIsRefused) {
-  TestDirectory directory;
+  TempDirectory directory;
   std::ofstream(directory.file("db")) << std::string(5000, 'x');
   EXPECT_EQ(refused(directory.file("db")).code, kErrStoreCorrupt);
 }
 
 TEST(SqliteStore, ATruncatedDatabaseIsRefused) {
-  TestDirectory directory;
+  TempDirectory directory;
   const std::string path = directory.file("db");
   fill(path);
   std::filesystem::resize_file(path, 6 * 4096);
@@ -164,7 +164,7 @@ TEST(SqliteStore, ATruncatedDatabaseIsRefused) {
 }
 
 TEST(SqliteStore, AnotherProgramsDatabaseIsRefusedAndLeftAlone) {
-  TestDirectory directory;
+  TempDirectory directory;
   const std::string path = directory.file("db");
   {
     auto db = SqliteDb::open(path);
@@ -177,14 +177,14 @@ TEST(SqliteStore, AnotherProgramsDatabaseIsRefusedAndLeftAlone) {
 }
 
 TEST(SqliteStore, ADirectoryThatIsNotThereIsNamed) {
-  TestDirectory directory;
+  TempDirectory directory;
   const Error error = refused(directory.file("nowhere/db"));
   EXPECT_EQ(error.code, kErrStoreIo);
   EXPECT_NE(error.where.find("nowhere/db"), std::string::npos);
 }
 
 TEST(SqliteStore, ADatabaseOfANewerVersionIsRefused) {
-  TestDirectory directory;
+  TempDirectory directory;
   const std::string path = directory.file("db");
   fill(path);
   {
@@ -197,7 +197,7 @@ TEST(SqliteStore, ADatabaseOfANewerVersionIsRefused) {
 }
 
 TEST(SqliteStore, AMigrationRunsOnceAndAFailingOneChangesNothing) {
-  TestDirectory directory;
+  TempDirectory directory;
   auto db = SqliteDb::open(directory.file("db"));
   ASSERT_TRUE(db);
   const std::array<const char*, 1> first{"CREATE TABLE a (x);"};
@@ -217,7 +217,7 @@ TEST(SqliteStore, AMigrationRunsOnceAndAFailingOneChangesNothing) {
 }
 
 TEST(SqliteStore, TheAuditLogCannotBeChangedEvenBySql) {
-  TestDirectory directory;
+  TempDirectory directory;
   const std::string path = directory.file("db");
   fill(path);
   auto db = SqliteDb::open(path);
@@ -233,7 +233,7 @@ TEST(SqliteStore, RowsThatMakeNoSenseAreToldAsDamage) {
   for (const char* sql :
        {"UPDATE meshes SET epoch = x'00'", "UPDATE devices SET labels = 'nonsense'",
         "UPDATE devices SET state = 9", "UPDATE devices SET mesh = x'01'"}) {
-    TestDirectory directory;
+    TempDirectory directory;
     const std::string path = directory.file("db");
     {
       const auto store = open_store(path);
@@ -252,7 +252,7 @@ TEST(SqliteStore, RowsThatMakeNoSenseAreToldAsDamage) {
 }
 
 TEST(SqliteStore, ABackupMadeWhileItRunsOpensAsAStoreAndNeverOverwrites) {
-  TestDirectory directory;
+  TempDirectory directory;
   const auto store = open_store(directory.file("db"));
   ASSERT_EQ(code_of(write(*store, create_mesh())), "ok");
   ASSERT_EQ(code_of(write(*store, batch(PutDevice{device("store-1")}))), "ok");
@@ -301,7 +301,7 @@ TEST(SqliteStore, LabelsOfAnyOctetsSurviveTheirTextForm) {
 
 TEST(SqliteStore, WhateverWasAcknowledgedIsThereAfterKillNine) {
   for (int round = 0; round < 3; ++round) {
-    TestDirectory directory;
+    TempDirectory directory;
     const std::string path = directory.file("db");
     std::array<int, 2> pipe{};
     ASSERT_EQ(::pipe(pipe.data()), 0);

@@ -20,7 +20,7 @@ struct SqliteKind {
     EXPECT_TRUE(engine.has_value()) << (engine ? "" : engine.error().to_string());
     return engine ? std::move(*engine) : nullptr;
   }
-  TestDirectory directory;
+  TempDirectory directory;
 };
 
 template <class Kind>

@@ -4,37 +4,20 @@
 /// What the store's tests share: a directory of their own, waiting for completions, records.
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <chrono>
-#include <filesystem>
 #include <future>
 #include <memory>
 #include <string>
 
 #include "cygnet/controller/store/open.h"
+#include "cygnet/rt/test_directory.h"
 
 namespace cygnet::controller::store {
 
 inline constexpr std::chrono::seconds kDeadline{60};
 
-class TestDirectory {
- public:
-  TestDirectory() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "cygnet-store-XXXXXX").string();
-    if (::mkdtemp(pattern.data()) != nullptr) path_ = pattern;
-  }
-  TestDirectory(const TestDirectory&) = delete;
-  TestDirectory& operator=(const TestDirectory&) = delete;
-  ~TestDirectory() {
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
-  }
-  [[nodiscard]] std::string file(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
-};
+using rt::test::TempDirectory;
 
 /// Submits and gives the completion's status as a future.
 inline std::future<Status> submit(Store& store, WriteBatch batch) {
