@@ -30,6 +30,7 @@ void read(rt::ConfigMap& root, AgentConfig& config) {
   plane.port = static_cast<std::uint16_t>(root.integer("esp_port", 1, 65535, plane.port));
   plane.inner_mtu =
       static_cast<std::uint32_t>(root.integer("inner_mtu", 1280, 65535, plane.inner_mtu));
+  plane.path_mtu_raise = root.duration("path_mtu_raise", plane.path_mtu_raise);
   plane.copy_dscp = root.boolean("copy_dscp", plane.copy_dscp);
   plane.clamp_mss = root.boolean("clamp_mss", plane.clamp_mss);
   plane.offload = root.boolean("offload", plane.offload);
@@ -149,6 +150,7 @@ std::string config_text(const AgentConfig& config) {
   line("tun", plane.tun_name);
   line("esp_port", std::to_string(plane.port));
   line("inner_mtu", std::to_string(plane.inner_mtu));
+  line("path_mtu_raise", rt::format_duration(plane.path_mtu_raise));
   line("copy_dscp", boolean(plane.copy_dscp));
   line("clamp_mss", boolean(plane.clamp_mss));
   line("offload", boolean(plane.offload));

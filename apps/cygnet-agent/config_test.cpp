@@ -53,6 +53,14 @@ TEST(AgentConfiguration, TheKernelsDataPlaneTakesTheSameSettings) {
   EXPECT_FALSE(parse_config("data_plane: card\n", "agent.yaml"));
 }
 
+TEST(AgentConfiguration, PathsAreProbedUnlessSetOtherwise) {
+  EXPECT_EQ(AgentConfig().data_plane.path_mtu_raise, std::chrono::minutes(10));
+  const auto config = parse_config("path_mtu_raise: 0s\n", "agent.yaml");
+  ASSERT_TRUE(config) << config.error().to_string();
+  EXPECT_EQ(config->data_plane.path_mtu_raise, Duration::zero());
+  EXPECT_NE(config_text(*config).find("path_mtu_raise: 0s\n"), std::string::npos);
+}
+
 TEST(AgentConfiguration, AnUnknownKeyIsRefusedWithTheNearestKnownOne) {
   const auto config = parse_config("state: /x\nesp_prot: 4500\n", "agent.yaml");
   ASSERT_FALSE(config);

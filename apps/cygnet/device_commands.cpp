@@ -104,6 +104,10 @@ std::string status_text(const Json& status, const Style& style) {
     out += line("SA pairs", text("sa_pairs.installed") + ", " + text("sa_pairs.claimed") +
                                 " of them claimed: keys when the first packet needs them");
   }
+  if (number(at_path(status, "path_mtu.smallest")) > 0) {
+    out += line("path MTU", text("path_mtu.smallest") + " at least, " +
+                                drops_text(at_path(status, "path_mtu.peers"), style));
+  }
   out += line("drops", drops_text(at_path(status, "drops"), style));
   if (const std::string refused = drops_text(at_path(status, "refused"), style);
       refused != "none") {

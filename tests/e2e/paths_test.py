@@ -136,7 +136,7 @@ class BehindNat(Paths):
         self.all_pass()
 
 
-class Mtu(Paths):
+class SizedPaths(Paths):
     devices = 2
 
     def ping_size(self, device, address, size, fragment):
@@ -144,6 +144,24 @@ class Mtu(Paths):
         return self.lab.run(["ip", "netns", "exec", device.ns, "ping", "-n", "-c", "2", "-i", "0.05", "-W", "2", "-s", str(size),
                              "-M", "dont" if fragment else "do", "-I", source, address], check=False)
 
+    def transfer(self, from_ns, source, to_ns, address):
+        """300,000 octets there and their count back."""
+        family = "AF_INET6" if ":" in address else "AF_INET"
+        server = self.lab.start(f"server{len(self.lab.processes)}", ["/usr/bin/python3", "-c", (
+            f"import socket; s=socket.socket(socket.{family}); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n"
+            f"s.bind(('{address}', 8080)); s.listen(1); print('listens', flush=True); c, _ = s.accept(); n = 0\n"
+            "while (d := c.recv(65536)): n += len(d)\n"
+            "c.sendall(str(n).encode() + b'x' * 100000); c.close()\n")], ns=to_ns)
+        self.lab.wait("the server", lambda: "listens" in server.tail(), 10)
+        done = self.lab.run(["ip", "netns", "exec", from_ns, "timeout", "30", "/usr/bin/python3", "-c", (
+            f"import socket; s=socket.socket(socket.{family}); s.bind(('{source}', 0)); s.connect(('{address}', 8080))\n"
+            "s.sendall(b'y' * 300000); s.shutdown(socket.SHUT_WR); got = b''\n"
+            "while (d := s.recv(65536)): got += d\n"
+            "print(len(got), got[:6].decode())\n")])
+        self.assertEqual(done.stdout.split(), ["100006", "300000"])
+
+
+class Mtu(SizedPaths):
     def test_large_packets(self):
         # A host behind d1, so that packets come in from outside and not only from the device itself.
         a, b = self.mesh.devices
@@ -178,21 +196,88 @@ class Mtu(Paths):
         drops = self.mesh.drops()
         self.assertEqual({n: c for n, c in drops.items() if c}, {}, "none of it is a loss of the data plane")
 
-    def transfer(self, from_ns, source, to_ns, address):
-        """300,000 octets there and their count back."""
-        family = "AF_INET6" if ":" in address else "AF_INET"
-        server = self.lab.start(f"server{len(self.lab.processes)}", ["/usr/bin/python3", "-c", (
-            f"import socket; s=socket.socket(socket.{family}); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n"
-            f"s.bind(('{address}', 8080)); s.listen(1); print('listens', flush=True); c, _ = s.accept(); n = 0\n"
-            "while (d := c.recv(65536)): n += len(d)\n"
-            "c.sendall(str(n).encode() + b'x' * 100000); c.close()\n")], ns=to_ns)
-        self.lab.wait("the server", lambda: "listens" in server.tail(), 10)
-        done = self.lab.run(["ip", "netns", "exec", from_ns, "timeout", "30", "/usr/bin/python3", "-c", (
-            f"import socket; s=socket.socket(socket.{family}); s.bind(('{source}', 0)); s.connect(('{address}', 8080))\n"
-            "s.sendall(b'y' * 300000); s.shutdown(socket.SHUT_WR); got = b''\n"
-            "while (d := s.recv(65536)): got += d\n"
-            "print(len(got), got[:6].decode())\n")])
-        self.assertEqual(done.stdout.split(), ["100006", "300000"])
+
+class PathMtu(SizedPaths):
+    """A path that carries less than its ends and tells nobody: the router may not send ICMP about it."""
+    overhead = 62  # IPv4, UDP, ESP with AES-GCM, without padding
+
+    def narrow(self, mtu):
+        a, b = self.mesh.devices
+        for ns, link in ((self.mesh.router, "to-d2"), (b.ns, "up0")):
+            self.lab.ip(ns, "link", "set", link, "mtu", str(mtu))
+
+    def block_icmp(self):
+        for rule in ("add table inet quiet", "add chain inet quiet out { type filter hook output priority 0 ; }",
+                     "add rule inet quiet out icmp type destination-unreachable icmp code frag-needed drop",
+                     "add rule inet quiet out icmpv6 type packet-too-big drop"):
+            self.lab.run(["ip", "netns", "exec", self.mesh.router, "nft", rule])
+
+    def path_mtu(self, device, other):
+        return self.peer(device, other)["path_mtu"]
+
+    def await_path(self, what, timeout, **expected):
+        """Under traffic, as nothing is probed without."""
+        a, b = self.mesh.devices
+
+        def there():
+            self.ping(a, b.inner4, 1)
+            return all(all(self.path_mtu(x, y)[key] == value for key, value in expected.items()) for x, y in ((a, b), (b, a)))
+        self.lab.wait(what, there, timeout)
+
+    def large_packets_pass(self, largest):
+        a, b = self.mesh.devices
+        for x, y in ((a, b), (b, a), (a, b)):
+            self.ping_size(x, y.inner6, 4000, True)  # IPv6 hosts learn the size by losing a packet
+        for x, y in ((a, b), (b, a)):
+            for address, header in ((y.inner4, 28), (y.inner6, 48)):
+                self.assertIn(" 2 received", self.ping_size(x, address, largest - header, False).stdout)
+                done = self.ping_size(x, address, largest + 1 - header, False)
+                self.assertIn(str(largest), done.stdout + done.stderr, "the error names the size")
+                self.assertIn(" 2 received", self.ping_size(x, address, 4000, True).stdout, "in fragments")
+            self.transfer(x.ns, x.inner4, y.ns, y.inner4)
+            self.transfer(x.ns, x.inner6, y.ns, y.inner6)
+
+    def outer_fragments(self, pcap):
+        out = self.lab.run(["tcpdump", "-n", "-r", pcap, "(ip[6:2] & 0x3fff != 0) or (ip6[6] == 44)"], check=False)
+        return len(out.stdout.splitlines())
+
+    def test_what_a_path_carries_is_found_without_icmp(self):
+        a, b = self.mesh.devices
+        config = f"{self.lab.dir}/agent.yaml"
+        with open(config, "w") as f:
+            f.write("path_mtu_raise: 1m\n")
+        # What the kernel is told of a smaller size it remembers for ten minutes, if it is let.
+        for d in (a, b):
+            for family in ("ipv4", "ipv6"):
+                self.lab.sysctl(d.ns, f"net.{family}.route.mtu_expires", 8)
+        self.block_icmp()
+        self.narrow(1400)
+        self.start_all(["--config", config])
+        self.assertIsNone(self.path_mtu(a, b), "no traffic, no probes")
+        found = 1400 - self.overhead
+        with self.subTest("a path of 1400 octets"):
+            self.await_path("the path MTU", 60, state="found", inner=found, whole=True)
+            tcpdump, pcap = self.capture()
+            self.large_packets_pass(found)
+            tcpdump.stop(signal.SIGINT)
+            self.assertEqual(self.outer_fragments(pcap), 0)
+        with self.subTest("status and why name it"):
+            self.assertEqual(self.mesh.agent_status(a)["path_mtu"], {"smallest": found, "peers": {"found": 1}, "black_holes": 0})
+            why = self.device_command(a, "why", b.name).stdout
+            self.assertIn(f"{found} octets inside the tunnel, found by probes", why)
+        with self.subTest("it shrinks to 1280, which leaves less than a tunnel must offer"):
+            self.narrow(1280)
+            self.await_path("the black hole", 60, state="too-small", inner=1280, whole=False)
+            self.large_packets_pass(1280)
+            self.assertEqual(self.path_mtu(a, b)["black_holes"], 1)
+            self.assertIn("fragments", self.device_command(a, "why", b.name).stdout)
+        with self.subTest("it grows again"):
+            self.narrow(1500)
+            self.await_path("the larger path MTU", 60, state="found", inner=1400, whole=True)
+            self.large_packets_pass(1400)
+        drops = self.mesh.drops()
+        drops.pop("too-big", None)  # what asked for the error
+        self.assertEqual({n: c for n, c in drops.items() if c}, {})
 
 
 if __name__ == "__main__":

@@ -151,6 +151,8 @@ class Device {
   void run(agent::StoreRevocations& e);
   void run(agent::StoreServerTime& e);
   void run(agent::ProbeReplied&) {}
+  void run(agent::SendPathProbe&) {}  // its data plane probes no paths: none comes
+  void run(agent::SetPathMtu&) {}
   void run(agent::SetOwnPrefixes&) {}
   void run(agent::SetSoftPacketLimit&) {}
   void run(agent::KeepEvidence&) {}

@@ -439,6 +439,7 @@ void AgentCore::disallow(Peer& peer, Now now) {
   if (peer.queued) acks_.judged(peer.queued->ticket);
   peer.queued.reset();
   acks_.peer_gone(peer.id);
+  forget_path(peer.id);
   out_.emplace_back(RemovePeer{peer.id});
   out_.emplace_back(StoreTable{});
 }
@@ -535,6 +536,7 @@ std::optional<PeerView> AgentCore::view(proto::PeerId id) const {
       if (agreed) view.agreement = *agreed;
     }
   }
+  if (const auto path = paths_.find(id); path != paths_.end()) view.path_mtu = path->second.mtu;
   return view;
 }
 

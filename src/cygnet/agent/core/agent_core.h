@@ -25,8 +25,10 @@
 #include "cygnet/agent/core/effects.h"
 #include "cygnet/agent/core/messages.h"
 #include "cygnet/agent/core/own_dim.h"
+#include "cygnet/agent/core/path_mtu.h"
 #include "cygnet/agent/core/pins.h"
 #include "cygnet/agent/core/trusted_time.h"
+#include "cygnet/proto/probe/probe.h"
 #include "cygnet/proto/rekey/rekey_core.h"
 
 namespace cygnet::agent {
@@ -91,6 +93,8 @@ struct PeerView {
   std::optional<Error> no_agreement;          ///< why there is no proposal in common
   std::optional<proto::Agreement> agreement;  ///< newest × newest
   std::optional<proto::rekey::PeerStatus> rekey;
+  /// nullopt: no user packet has passed yet, or this data plane does not probe paths.
+  std::optional<PathMtu> path_mtu;
 };
 
 class AgentCore {
@@ -143,10 +147,14 @@ class AgentCore {
                                        std::uint64_t count, Now now);
   [[nodiscard]] Effects on_probe(proto::PeerId peer, proto::SaPairId pair, ByteView payload,
                                  Now now);
+  /// This host's own interface is too small for a SendPathProbe of so many octets.
+  [[nodiscard]] Effects on_path_probe_too_large(proto::PeerId peer, std::uint32_t inner, Now now);
+  /// Packets of the peer come from another endpoint.
+  [[nodiscard]] Effects on_peer_moved(proto::PeerId peer, Now now);
 
   // ---- Time and the operator ----
   [[nodiscard]] Effects on_time(Now now);
-  [[nodiscard]] std::optional<Timestamp> next_deadline() const { return rekey_.next_deadline(); }
+  [[nodiscard]] std::optional<Timestamp> next_deadline() const;
   /// An operator on this device confirms that `device` signs with another key now.
   [[nodiscard]] Effects on_key_confirmed(const proto::DeviceName& device,
                                          const crypto::Sha256& spki_sha256, Now now);
@@ -260,6 +268,15 @@ class AgentCore {
   void carry(const proto::rekey::ReportToController& effect, Now now);
   [[nodiscard]] proto::rekey::RekeyParams rekey_params(const MeshSettings& settings) const;
 
+  // agent_core_path.cpp: the largest packet that reaches a peer whole
+  void on_path_mtu_datagram(proto::PeerId peer, const proto::Probe& probe, std::size_t length,
+                            Now now);
+  void note_path_traffic(proto::PeerId peer, Now now);
+  void pass_path_time(Now now);
+  void forget_path(proto::PeerId peer);
+  template <class Event>
+  void with_path(proto::PeerId peer, const Event& event);
+
   void alarm(std::string code, std::string message, std::optional<proto::DeviceName> peer);
 
   DeviceIdentity identity_;
@@ -292,6 +309,14 @@ class AgentCore {
   std::set<PairKey> installing_;
   std::map<std::string, std::uint64_t> refusals_;
   std::optional<std::array<std::uint8_t, 8>> request_cookie_;  ///< of the REQUEST being handled
+
+  struct Path {
+    std::optional<PathMtu> mtu;  ///< none: this device only answers
+    Timestamp answers_since{};
+    unsigned answers = 0;
+  };
+  std::map<proto::PeerId, Path> paths_;  ///< of peers with traffic, not of all
+  std::set<std::pair<Timestamp, proto::PeerId>> path_deadlines_;
 
   proto::rekey::RekeyCore rekey_;
   bool feeding_ = false;

@@ -263,6 +263,7 @@ Effects AgentCore::on_evidence(proto::PeerId peer, proto::SaPairId pair, Evidenc
 Effects AgentCore::on_user_traffic(proto::PeerId peer, Now now) {
   note_user_traffic(peer, now);
   feed(rekey::UserTraffic{peer}, now);
+  note_path_traffic(peer, now);
   return finish(now);
 }
 
@@ -304,9 +305,11 @@ Effects AgentCore::on_probe(proto::PeerId peer, proto::SaPairId pair, ByteView p
       feed(rekey::InboundEvidence{peer, pair, rekey::Evidence::kProbe}, now);
       out_.emplace_back(ProbeReplied{peer, pair, probe->cookie});
       break;
+    case proto::ProbeType::kPmtu:
+      on_path_mtu_datagram(peer, *probe, payload.size(), now);
+      break;
     case proto::ProbeType::kDim:
     case proto::ProbeType::kDimAck:
-    case proto::ProbeType::kPmtu:
       break;  // reserved for later versions
   }
   return finish(now);
@@ -325,6 +328,7 @@ void AgentCore::carry(const rekey::AnswerProbe& effect, Now) {
 
 Effects AgentCore::on_time(Now now) {
   feed(rekey::TimePassed{}, now);
+  pass_path_time(now);
   return finish(now);
 }
 

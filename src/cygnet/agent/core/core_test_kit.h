@@ -93,6 +93,7 @@ class TestDevice {
     features.name = "test";
     features.per_source_spi = true;
     features.lazy_derivation = lazy;
+    features.path_mtu_bound = path_mtu_bound;
     privates.clear();
     core_.emplace(
         DeviceIdentity{test_mesh(), device_name(label_), certificate_, {ca.certificate()}},
@@ -184,6 +185,7 @@ class TestDevice {
   std::map<proto::RekeyCounter, int> erased;
   CoreSeams seams;    ///< for the next make_core
   bool lazy = false;  ///< the data plane derives when packets need it; for the next make_core
+  std::uint32_t path_mtu_bound = 0;  ///< not 0: it probes paths; for the next make_core
   /// Seams: hold back what would be answered at once.
   bool hold_installs = false;
   bool hold_judgement = false;

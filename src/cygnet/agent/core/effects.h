@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "cygnet/agent/core/messages.h"
+#include "cygnet/agent/core/path_mtu.h"
 #include "cygnet/proto/dim/dim.h"
 #include "cygnet/proto/dim/dim_check.h"
 #include "cygnet/proto/negotiate/negotiate.h"
@@ -85,6 +86,18 @@ struct SendProbePayload {
   proto::SaPairId pair;
   Bytes payload;
 };
+/// Send these octets as a probe datagram to the endpoint in use only, in one piece: neither this
+/// host nor a router may fragment it (RFC 8899 section 3).
+struct SendPathProbe {
+  proto::PeerId peer;
+  proto::SaPairId pair;
+  Bytes payload;
+};
+/// How large packets to this peer may be from now.
+struct SetPathMtu {
+  proto::PeerId peer;
+  PathMtuLimit limit;
+};
 struct SetPeer {
   PeerConfig config;
 };
@@ -154,9 +167,9 @@ struct Observed {
 using Effect =
     std::variant<StoreBootCount, MakeGeneration, SignDim, SendPublish, EraseKeys, InstallPair,
                  DeriveNow, ChooseOutbound, RemoveOutbound, RemoveInbound, SendProbeRequest,
-                 SendProbePayload, SetPeer, RemovePeer, SetOwnPrefixes, SetSoftPacketLimit,
-                 JudgeDim, SendAck, SendReport, SendWant, StoreTable, StorePins, StoreRevocations,
-                 StoreServerTime, KeepEvidence, ProbeReplied, Note, Observed>;
+                 SendProbePayload, SendPathProbe, SetPathMtu, SetPeer, RemovePeer, SetOwnPrefixes,
+                 SetSoftPacketLimit, JudgeDim, SendAck, SendReport, SendWant, StoreTable, StorePins,
+                 StoreRevocations, StoreServerTime, KeepEvidence, ProbeReplied, Note, Observed>;
 using Effects = std::vector<Effect>;
 
 }  // namespace cygnet::agent

@@ -149,6 +149,8 @@ class Agent final : public BackendEvents {
   void run(RemoveInbound& effect);
   void run(SendProbeRequest& effect);
   void run(SendProbePayload& effect);
+  void run(SendPathProbe& effect);
+  void run(SetPathMtu& effect);
   void run(SetPeer& effect);
   void run(RemovePeer& effect);
   void run(SetOwnPrefixes& effect);
@@ -180,6 +182,7 @@ class Agent final : public BackendEvents {
   void on_unknown_spi(std::uint32_t spi, const UdpEndpoint& source, std::uint64_t count) override;
   void on_peer_moved(proto::PeerId peer, const UdpEndpoint& endpoint) override;
   void on_probe(proto::PeerId peer, proto::SaPairId pair, Bytes payload) override;
+  void on_path_probe_too_large(proto::PeerId peer, std::uint32_t inner) override;
   void on_control_datagram(const UdpEndpoint& source, Bytes payload) override;
   void on_states_lost(const Error& error) override;
   void on_fault(const Error& error) override;

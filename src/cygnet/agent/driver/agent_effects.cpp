@@ -148,6 +148,19 @@ void Agent::run(SendProbePayload& effect) {
   backend_->send_probe(effect.peer, effect.pair, std::move(effect.payload));
 }
 
+void Agent::run(SendPathProbe& effect) {
+  backend_->send_path_probe(effect.peer, effect.pair, std::move(effect.payload));
+}
+
+void Agent::run(SetPathMtu& effect) {
+  const auto view = core_->view(effect.peer);
+  rt::log_debug("the path takes packets of another size",
+                {{"peer", view ? view->device.value() : std::string()},
+                 {"inner_mtu", effect.limit.inner},
+                 {"whole", effect.limit.whole}});
+  backend_->set_path_mtu(effect.peer, effect.limit.inner, effect.limit.whole);
+}
+
 void Agent::run(ProbeReplied& effect) {
   const Bytes cookie(effect.cookie.begin(), effect.cookie.end());
   for (auto& [id, ping] : pings_) {

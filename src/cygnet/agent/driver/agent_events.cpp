@@ -39,6 +39,13 @@ void Agent::on_peer_moved(proto::PeerId peer, const UdpEndpoint& endpoint) {
   const auto view = core_->view(peer);
   rt::log_info("the peer is at another address",
                {{"peer", view ? view->device.value() : std::string()}, {"port", endpoint.port}});
+  event([peer](AgentCore& core, Now now) { return core.on_peer_moved(peer, now); });
+}
+
+void Agent::on_path_probe_too_large(proto::PeerId peer, std::uint32_t inner) {
+  event([peer, inner](AgentCore& core, Now now) {
+    return core.on_path_probe_too_large(peer, inner, now);
+  });
 }
 
 void Agent::on_probe(proto::PeerId peer, proto::SaPairId pair, Bytes payload) {

@@ -108,6 +108,16 @@ std::string spi_text(std::uint32_t spi) {
   return text;
 }
 
+/// How large packets to a peer may be, and how that is known.
+Json path_mtu_json(const PeerView& peer) {
+  if (!peer.path_mtu) return nullptr;
+  const PathMtuLimit limit = peer.path_mtu->limit();
+  return Json{{"inner", limit.inner},
+              {"state", to_string(peer.path_mtu->state())},
+              {"whole", limit.whole},
+              {"black_holes", peer.path_mtu->black_holes()}};
+}
+
 /// Acceptance of the younger of a pair's two DIMs, on our clock.
 std::optional<Timestamp> born_at(const Agent& agent, const PeerView& view, proto::SaPairId pair) {
   std::optional<Timestamp> local;
@@ -179,6 +189,9 @@ std::string status_json(const Agent& agent, const DataPlaneView& view) {
   std::size_t wanted = 0;
   std::size_t up = 0;
   std::size_t proven = 0;
+  std::map<std::string, std::size_t> path_states;
+  std::optional<std::uint32_t> smallest;
+  std::uint64_t black_holes = 0;
   for (const proto::PeerId id : core.known_peers()) {
     const auto peer = core.view(id);
     if (!peer || !peer->allowed) continue;
@@ -186,6 +199,11 @@ std::string status_json(const Agent& agent, const DataPlaneView& view) {
     const PeerSummary summary = summarize(agent, *peer);
     up += summary.state == "up" || summary.state == "dormant" ? 1U : 0U;
     proven += summary.proven ? 1U : 0U;
+    if (!peer->path_mtu) continue;
+    ++path_states[to_string(peer->path_mtu->state())];
+    const std::uint32_t inner = peer->path_mtu->limit().inner;
+    smallest = std::min(inner, smallest.value_or(inner));
+    black_holes += peer->path_mtu->black_holes();
   }
   Json notes = Json::array();
   for (const std::string& note : agent.features().notes) notes.push_back(note);
@@ -224,6 +242,10 @@ std::string status_json(const Agent& agent, const DataPlaneView& view) {
         {"derivations", keying.derivations},
         {"derivations_by_packets", keying.by_data_plane}}},
       {"peers", {{"wanted", wanted}, {"up", up}, {"proven", proven}}},
+      {"path_mtu",
+       {{"smallest", or_null(smallest, [](std::uint32_t m) { return m; })},
+        {"peers", path_states},
+        {"black_holes", black_holes}}},
       {"drops", drops_object(view)},
       {"refused", agent.refused()},
       {"alarms", agent.alarms()},
@@ -254,6 +276,7 @@ std::string peers_json(const Agent& agent, const DataPlaneView& view) {
         {"state", summary.state},
         {"endpoint", at ? Json(to_text(*path->second.endpoint)) : Json(nullptr)},
         {"endpoint_learned", at && path->second.endpoint_learned},
+        {"path_mtu", path_mtu_json(*peer)},
         {"outbound", or_null(summary.outbound, [](proto::SaPairId p) { return tx_name(p); })},
         {"confirmed", summary.confirmed},
         {"newest_on_newest", summary.newest_on_newest},

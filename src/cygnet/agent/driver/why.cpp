@@ -173,6 +173,44 @@ void pair_steps(Steps& steps, const Agent& agent, const PeerView& peer,
                 (heard ? ", last heard " + age_text(agent.now().mono - *heard) : ", never heard"));
 }
 
+void path_mtu_step(Steps& steps, const Agent& agent, const PeerView& peer) {
+  if (agent.features().path_mtu_bound == 0) {
+    steps.add("path MTU", "info",
+              "not probed: packets are as large as the tunnel device takes, and sealed ones are "
+              "fragmented on the way if need be");
+    return;
+  }
+  if (!peer.path_mtu) {
+    steps.add("path MTU", "info", "not probed yet: no user packet has gone to the peer or come");
+    return;
+  }
+  const PathMtuLimit limit = peer.path_mtu->limit();
+  const std::string inner = std::to_string(limit.inner) + " octets inside the tunnel";
+  std::string text;
+  switch (peer.path_mtu->state()) {
+    case PathMtuState::kDisabled:
+      text = inner + ", assumed: the peer has not answered a path probe";
+      break;
+    case PathMtuState::kBase:
+    case PathMtuState::kSearching:
+      text = inner + " for now: the search is under way";
+      break;
+    case PathMtuState::kSearchComplete:
+      text = inner + ", found by probes";
+      break;
+    case PathMtuState::kError:
+      text = inner +
+             ": the path does not carry even such packets whole, so sealed ones travel in "
+             "fragments";
+      break;
+  }
+  if (const std::uint32_t holes = peer.path_mtu->black_holes(); holes != 0) {
+    text += "; it has shrunk without a word " + std::to_string(holes) + " time(s)";
+  }
+  const bool bad = peer.path_mtu->state() == PathMtuState::kError;
+  steps.add("path MTU", bad ? "warn" : "ok", text);
+}
+
 void path_step(Steps& steps, const Agent& agent, const DataPlaneView& view, const PeerView& peer) {
   const auto path = view.paths.find(peer.id);
   if (path != view.paths.end() && path->second.endpoint) {
@@ -305,6 +343,7 @@ std::string why_json(const Agent& agent, const DataPlaneView& view, proto::PeerI
     negotiation_step(steps, peer);
     pair_steps(steps, agent, peer, summary);
     path_step(steps, agent, view, peer);
+    path_mtu_step(steps, agent, peer);
     probe_step(steps, probes);
   }
   const Verdict verdict = verdict_of(agent, view, peer, summary, probes);

@@ -31,6 +31,11 @@ enum class ProbeType : std::uint8_t {
 /// "REQUEST", "REPLY", "DIM", "DIM-ACK", "PMTU".
 [[nodiscard]] std::string_view to_string(ProbeType type);
 
+/// TLVs of a PMTU datagram (docs/protocol.md section 6.6): what fills a probe up, any octets; and
+/// what makes a datagram the answer to one, how many octets the inner packet of the probe had (2).
+inline constexpr std::uint16_t kTlvPadding = 1;
+inline constexpr std::uint16_t kTlvReceived = 2;
+
 using ProbeCookie = std::array<std::uint8_t, 8>;
 
 struct ProbeTlv {

@@ -19,6 +19,7 @@
 #include "cygnet/base/bytes.h"
 #include "cygnet/base/result.h"
 #include "cygnet/base/secret.h"
+#include "cygnet/base/time.h"
 #include "cygnet/crypto/ids.h"
 #include "cygnet/proto/ids/ids.h"
 
@@ -118,11 +119,15 @@ struct PeerPath {
 /// What an implementation can do; asked, never assumed.
 struct Features {
   std::string name;
-  bool lazy_derivation = false;    ///< takes claim() and give_keys()
-  bool per_source_spi = false;     ///< tells equal SPIs of different peers apart
-  bool survives_agent = false;     ///< SAs go on carrying packets while no agent runs
-  bool took_over = false;          ///< SAs of an earlier run carry packets now
-  std::vector<std::string> notes;  ///< for `cygnet status`: fallbacks in force
+  bool lazy_derivation = false;  ///< takes claim() and give_keys()
+  bool per_source_spi = false;   ///< tells equal SPIs of different peers apart
+  bool survives_agent = false;   ///< SAs go on carrying packets while no agent runs
+  bool took_over = false;        ///< SAs of an earlier run carry packets now
+  /// Not 0: it takes send_path_probe() and set_path_mtu(), and no packet through the tunnel is
+  /// larger (MAX_PLPMTU of RFC 8899).
+  std::uint32_t path_mtu_bound = 0;
+  Duration path_mtu_raise = std::chrono::seconds(600);  ///< PMTU_RAISE_TIMER
+  std::vector<std::string> notes;                       ///< for `cygnet status`: fallbacks in force
 };
 
 enum class EvidenceKind : std::uint8_t { kUser, kProbe, kDummy };
@@ -156,6 +161,11 @@ class BackendEvents {
   virtual void on_peer_moved(proto::PeerId peer, const UdpEndpoint& endpoint) = 0;
   /// A probe datagram (UDP port 4501 between mesh addresses) that came through a pair.
   virtual void on_probe(proto::PeerId peer, proto::SaPairId pair, Bytes payload) = 0;
+  /// A path probe of so many octets (of the inner packet) does not fit this host's own interface.
+  virtual void on_path_probe_too_large(proto::PeerId peer, std::uint32_t inner) {
+    static_cast<void>(peer);  // for backends that probe no paths
+    static_cast<void>(inner);
+  }
   /// A datagram with the non-ESP marker on the ESP socket (answers of the discovery responder);
   /// `payload` begins behind the marker. Rate-limited.
   virtual void on_control_datagram(const UdpEndpoint& source, Bytes payload) = 0;
@@ -202,6 +212,21 @@ class SadBackend {
   /// Sends a probe payload between mesh addresses on this pair's outbound SA: to the endpoint in
   /// use, and to every candidate while nothing was heard from the peer for some seconds.
   virtual void send_probe(proto::PeerId peer, proto::SaPairId pair, Bytes payload) = 0;
+  /// Sends a probe payload on this pair's outbound SA to the endpoint in use, in one piece or not
+  /// at all: the outer packet may not be fragmented.
+  virtual void send_path_probe(proto::PeerId peer, proto::SaPairId pair, Bytes payload) {
+    static_cast<void>(peer);  // for backends without path_mtu_bound
+    static_cast<void>(pair);
+    static_cast<void>(payload);
+  }
+  /// Packets to this peer are to be no larger (RFC 4301 section 8): a larger one that must not be
+  /// fragmented is answered with `inner`, others are fragmented before they are sealed. With
+  /// `whole` false packets of that size may be lost on the way unless the sealed one is fragmented.
+  virtual void set_path_mtu(proto::PeerId peer, std::uint32_t inner, bool whole) {
+    static_cast<void>(peer);  // for backends without path_mtu_bound
+    static_cast<void>(inner);
+    static_cast<void>(whole);
+  }
   /// Sends a datagram behind the non-ESP marker from the ESP socket (to the discovery responder).
   virtual void send_control_datagram(const UdpEndpoint& to, Bytes payload) = 0;
   virtual void set_soft_packet_limit(std::uint64_t packets) = 0;  ///< 0: none

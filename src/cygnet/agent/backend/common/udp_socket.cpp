@@ -29,6 +29,14 @@ void set_buffer(int fd, int force, int plain, std::uint32_t octets) {
   if (!set_option(fd, SOL_SOCKET, force, value)) set_option(fd, SOL_SOCKET, plain, value);
 }
 
+// The PROBE variants set DF and look at the interface only, not at what ICMP said of the path.
+bool set_fragments_forbidden(int fd, bool v6, bool forbidden) {
+  return v6 ? set_option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER,
+                         forbidden ? IPV6_PMTUDISC_PROBE : IPV6_PMTUDISC_DONT)
+            : set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER,
+                         forbidden ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT);
+}
+
 }  // namespace
 
 UdpSocket::UdpSocket(Fd fd, bool v6, UdpOffloads offloads)
@@ -54,13 +62,12 @@ Result<UdpOffloads> UdpSocket::prepare(int fd, bool v6, const Options& options) 
     offloads.segmentation = set_option(fd, IPPROTO_UDP, UDP_SEGMENT, 0);
     offloads.coalescing = set_option(fd, IPPROTO_UDP, UDP_GRO, 1);
   }
+  set_fragments_forbidden(fd, v6, false);
   if (v6) {
     set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
     set_option(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
-    set_option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT);
   } else {
     set_option(fd, IPPROTO_IP, IP_RECVTOS, 1);
-    set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
     // RFC 3948 section 2.1: "the Checksum SHOULD be transmitted as a zero value". The kernel
     // segments only datagrams that have one; the card computes it then.
     if (!offloads.segmentation) set_option(fd, SOL_SOCKET, SO_NO_CHECK, 1);
@@ -189,7 +196,14 @@ void UdpSocket::write_control(const Outgoing& out, Control& control, msghdr& hea
   header.msg_controllen = used;
 }
 
-UdpSocket::Sent UdpSocket::send(std::span<const Outgoing> datagrams) {
+// The setting is the socket's, not the message's; nobody else sends on it meanwhile.
+void UdpSocket::forbid_fragments(bool forbid) {
+  if (forbid == fragments_forbidden_) return;
+  if (set_fragments_forbidden(fd_.get(), v6_, forbid)) fragments_forbidden_ = forbid;
+}
+
+UdpSocket::Sent UdpSocket::send(std::span<const Outgoing> datagrams, bool in_one_piece) {
+  forbid_fragments(in_one_piece);
   const std::size_t n = std::min(datagrams.size(), kBatch);
   std::array<mmsghdr, kBatch> headers;
   std::array<iovec, kBatch> vectors;

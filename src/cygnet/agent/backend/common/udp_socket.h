@@ -3,7 +3,7 @@
 
 /// One UDP socket of the ESP port, IPv4 or IPv6, with batched receive and send (RFC 3948). Marked,
 /// so that what it sends is never captured by the tunnel's own routes; the outer DF bit is clear
-/// (RFC 4301 section 8.1). Data-plane thread only, once made.
+/// (RFC 4301 section 8.1), path probes excepted. Data-plane thread only, once made.
 
 #include <sys/socket.h>
 
@@ -80,8 +80,10 @@ class UdpSocket {
     std::size_t count = 0;  ///< how many went out
     int error = 0;          ///< errno of the first that did not; EAGAIN: the socket is full
   };
-  /// Sends in order, at most kBatch.
-  [[nodiscard]] Sent send(std::span<const Outgoing> datagrams);
+  /// Sends in order, at most kBatch. With `in_one_piece` neither this host nor a router may
+  /// fragment them, and what the kernel believes of the path does not count (RFC 8899 section 3):
+  /// EMSGSIZE when this host's interface is too small.
+  [[nodiscard]] Sent send(std::span<const Outgoing> datagrams, bool in_one_piece = false);
 
   [[nodiscard]] const UdpOffloads& offloads() const { return offloads_; }
   [[nodiscard]] int fd() const { return fd_.get(); }
@@ -96,9 +98,11 @@ class UdpSocket {
   [[nodiscard]] static Result<UdpOffloads> prepare(int fd, bool v6, const Options& options);
   void read_control(const msghdr& header, Datagram& datagram);
   void write_control(const Outgoing& out, Control& control, msghdr& header) const;
+  void forbid_fragments(bool forbid);
 
   Fd fd_;
   bool v6_;
+  bool fragments_forbidden_ = false;
   UdpOffloads offloads_;
   std::uint32_t overflow_seen_ = 0;
   std::uint32_t overflow_pending_ = 0;

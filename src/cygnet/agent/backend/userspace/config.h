@@ -24,6 +24,8 @@ struct UserspaceConfig {
   /// How long the thread looks for more after work before it sleeps; zero: not at all.
   Duration spin = std::chrono::microseconds(20);
   Duration keepalive = std::chrono::seconds(20);  ///< RFC 3948 section 4; zero: none
+  /// PMTU_RAISE_TIMER of RFC 8899; zero: paths are not probed.
+  Duration path_mtu_raise = std::chrono::seconds(600);
   RoutingConfig routing;
   /// Builds with CYGNET_INSECURE_KEY_EXPORT only: append traffic keys to this file.
   std::string key_export_path;

@@ -322,6 +322,20 @@ void DataPlane::send_probe(proto::PeerId id, proto::SaPairId pair_id, ByteView p
   outbound_.send_probe(*peer, *pair, payload);
 }
 
+void DataPlane::send_path_probe(proto::PeerId id, proto::SaPairId pair_id, ByteView payload) {
+  Peer* const peer = state_.peers.find(id);
+  SaPair* const pair = peer == nullptr ? nullptr : peer->find(pair_id);
+  if (pair == nullptr) return state_.drop(esp::EspDrop::kProbeNoSa);
+  outbound_.send_path_probe(*peer, *pair, payload);
+}
+
+void DataPlane::set_path_mtu(proto::PeerId id, std::uint32_t inner, bool whole) {
+  Peer* const peer = state_.peers.find(id);
+  if (peer == nullptr) return;
+  peer->path_mtu = inner;
+  peer->path_whole = whole;
+}
+
 void DataPlane::set_soft_packet_limit(std::uint64_t packets) { state_.soft_packet_limit = packets; }
 
 std::vector<PairCounters> DataPlane::counters() {

@@ -58,6 +58,8 @@ class DataPlane {
   void remove_outbound(proto::PeerId peer, proto::SaPairId pair);
   void remove_inbound(proto::PeerId peer, proto::SaPairId pair);
   void send_probe(proto::PeerId peer, proto::SaPairId pair, ByteView payload);
+  void send_path_probe(proto::PeerId peer, proto::SaPairId pair, ByteView payload);
+  void set_path_mtu(proto::PeerId peer, std::uint32_t inner, bool whole);
   void send_control(const UdpEndpoint& to, ByteView payload) {
     outbound_.send_control(to, payload);
   }

@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "cygnet/agent/backend/userspace/icmp_too_big.h"
+#include "cygnet/agent/backend/userspace/ipv4_fragments.h"
 #include "cygnet/agent/backend/userspace/mss_clamp.h"
 #include "cygnet/agent/backend/userspace/probe_packet.h"
 
@@ -63,8 +64,8 @@ Peer* OutboundPath::judge(const InnerPacket& inner, ByteView packet, std::size_t
                   [&](const IpAddress& address) { return state_.peers.side_of(*peer, address); })) {
     return refuse(EspDrop::kOutboundSource);
   }
-  if (largest > state_.config.inner_mtu && inner.dont_fragment) {
-    tell_too_big(inner, packet);
+  if (const std::size_t mtu = state_.mtu_of(*peer); largest > mtu && inner.dont_fragment) {
+    tell_too_big(inner, packet, mtu);
     return refuse(EspDrop::kTooBig);
   }
   return peer;
@@ -74,7 +75,7 @@ void OutboundPath::from_tun_whole(std::uint32_t slot, const InnerPacket& inner,
                                   MutableByteView packet) {
   Peer* const peer = judge(inner, packet, inner.total_length);
   if (peer == nullptr) return sender_.pool().release(slot);
-  if (state_.config.clamp_mss) clamp_mss(packet, inner, state_.config.inner_mtu);
+  if (state_.config.clamp_mss) clamp_mss(packet, inner, state_.mtu_of(*peer));
   state_.report_user_traffic(*peer);
   if (!peer->sendable()) {
     hold(*peer, packet.first(inner.total_length));
@@ -90,14 +91,17 @@ void OutboundPath::from_tun_large(const GsoInfo& gso, const InnerPacket& inner, 
   Peer* const peer = judge(inner, packet, segments->length(0));
   if (peer == nullptr) return;
   state_.report_user_traffic(*peer);
-  if (peer->sendable()) {
-    return transmit_segments(*peer, *segments, inner, packet);
-  }
+  const bool fits = segments->length(0) <= state_.mtu_of(*peer);
+  if (peer->sendable() && fits) return transmit_segments(*peer, *segments, inner, packet);
   Bytes segment;
   for (std::size_t i = 0; i < segments->count(); ++i) {
     segment.resize(segments->length(i));
     segments->write(i, segment.data());
-    hold(*peer, segment);
+    if (!peer->sendable()) {
+      hold(*peer, segment);
+    } else if (const auto one = parse_inner(segment)) {
+      transmit_fragments(*peer, *one, segment);
+    }
   }
 }
 
@@ -107,7 +111,43 @@ OutboundSa& OutboundPath::lane_of(SaPair& pair, const InnerPacket& inner, ByteVi
   return *pair.outbound[lane];
 }
 
+// RFC 4301 section 8.2: what may be fragmented is, before it is sealed, so that no gateway on the
+// way has to and the receiver need not put ESP packets together.
 void OutboundPath::transmit_user(Peer& peer, std::uint32_t slot, const InnerPacket& inner) {
+  if (inner.total_length <= state_.mtu_of(peer) || inner.dont_fragment) {
+    return transmit_one(peer, slot, inner);
+  }
+  transmit_fragments(peer, inner, sender_.pool()[slot].subspan(kHeadroom, inner.total_length));
+  sender_.pool().release(slot);
+}
+
+void OutboundPath::transmit_fragments(Peer& peer, const InnerPacket& inner, ByteView packet) {
+  const auto fragments = Ipv4Fragments::create(inner, packet, state_.mtu_of(peer));
+  if (!fragments) return state_.drop(EspDrop::kTooBig);
+  for (std::size_t i = 0; i < fragments->count(); ++i) {
+    const auto slot = take_slot();
+    if (!slot) {
+      state_.drop(EspDrop::kQueueFull);
+      continue;
+    }
+    const MutableByteView out = sender_.pool()[*slot].subspan(kHeadroom, fragments->length(i));
+    fragments->write(i, out.data());
+    const auto one = parse_inner(out);
+    if (one) {
+      transmit_one(peer, *slot, *one);
+    } else {
+      drop_slot(*slot, EspDrop::kNotIp);
+    }
+  }
+}
+
+std::optional<std::uint32_t> OutboundPath::take_slot() {
+  if (const auto slot = sender_.pool().acquire()) return slot;
+  sender_.flush();
+  return sender_.pool().acquire();
+}
+
+void OutboundPath::transmit_one(Peer& peer, std::uint32_t slot, const InnerPacket& inner) {
   SaPair& pair = *peer.chosen;
   OutboundSa& sa = lane_of(pair, inner, sender_.pool()[slot].subspan(kHeadroom));
   peer.sent_user = true;
@@ -131,11 +171,7 @@ void OutboundPath::transmit_segments(Peer& peer, const Segmenter& segments,
   const std::size_t one = sa.format.packet_length(segments.length(0));
   const std::size_t in_one = std::clamp<std::size_t>(kMaxDatagram / one, 1, kMaxSegments);
   for (std::size_t i = 0; i < segments.count();) {
-    auto slot = sender_.pool().acquire();
-    if (!slot) {
-      sender_.flush();
-      slot = sender_.pool().acquire();
-    }
+    const auto slot = take_slot();
     const std::size_t n = std::min(in_one, segments.count() - i);
     if (!slot) {
       state_.drop(EspDrop::kQueueFull, n);
@@ -199,6 +235,7 @@ void OutboundPath::transmit(Peer& peer, SaPair& pair, OutboundSa& sa, const Pack
   datagram.to = to;
   datagram.tos = packet.tos;
   datagram.user = packet.user;
+  if (packet.path_probe) datagram.path_probe = static_cast<std::uint32_t>(packet.length);
   datagram.peer = peer.id;
   sender_.push(datagram);
 }
@@ -232,11 +269,7 @@ void OutboundPath::flush_held(Peer& peer) {
   }
   count_held(peer, peer.held.expire(state_.now));
   while (auto packet = peer.held.pop()) {
-    auto slot = sender_.pool().acquire();
-    if (!slot) {
-      sender_.flush();
-      slot = sender_.pool().acquire();
-    }
+    const auto slot = take_slot();
     if (!slot) {
       state_.drop(EspDrop::kQueueFull);
       continue;
@@ -292,6 +325,20 @@ void OutboundPath::send_probe(Peer& peer, SaPair& pair, ByteView payload) {
   }
 }
 
+// A probe that cannot go now is lost: its sender tries again.
+void OutboundPath::send_path_probe(Peer& peer, SaPair& pair, ByteView payload) {
+  if (pair.claimed || pair.outbound.empty() || !peer.endpoint.is_set() ||
+      payload.size() > kMaxInner - kProbeOverhead) {
+    return state_.drop(EspDrop::kProbeNoSa);
+  }
+  const auto slot = sender_.pool().acquire();
+  if (!slot) return state_.drop(EspDrop::kProbeSend);
+  const std::size_t length = build_probe(state_.own_mesh_address, peer.mesh_address, payload,
+                                         sender_.pool()[*slot].subspan(kHeadroom));
+  transmit(peer, pair, *pair.outbound.front(),
+           {*slot, length, esp::kNextHeaderIpv6, 0, false, true}, peer.endpoint);
+}
+
 void OutboundPath::send_raw(const OuterAddress& to, proto::PeerId peer, ByteView prefix,
                             ByteView octets) {
   const auto slot = sender_.pool().acquire();
@@ -334,9 +381,9 @@ void OutboundPath::send_keepalives() {
   });
 }
 
-void OutboundPath::tell_too_big(const InnerPacket& inner, ByteView packet) {
+void OutboundPath::tell_too_big(const InnerPacket& inner, ByteView packet, std::size_t mtu) {
   std::array<std::uint8_t, kMaxTooBigLength> message;
-  const std::size_t length = build_too_big(inner, packet, state_.config.inner_mtu, message);
+  const std::size_t length = build_too_big(inner, packet, mtu, message);
   if (length != 0 && state_.tun.write(ByteView(message).first(length)) != 0) {
     state_.drop(EspDrop::kTunWrite);
   }
@@ -353,6 +400,12 @@ bool OutboundPath::on_send_failed(QueuedDatagram& datagram, int error) {
     }
     datagram.to = peer->endpoint;
     return true;
+  }
+  if (datagram.path_probe != 0 && error == EMSGSIZE) {
+    state_.reporter.tell([id = datagram.peer, inner = datagram.path_probe](BackendEvents& events) {
+      events.on_path_probe_too_large(id, inner);
+    });
+    return false;  // an answer, and nothing is lost
   }
   const std::uint32_t packets =
       datagram.segment == 0 ? 1 : (datagram.length + datagram.segment - 1) / datagram.segment;

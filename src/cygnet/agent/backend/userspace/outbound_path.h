@@ -5,6 +5,7 @@
 /// (RFC 4301 section 5.1, RFC 4303 section 3.3). Data-plane thread only.
 
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "cygnet/agent/backend/userspace/plane_state.h"
@@ -39,6 +40,8 @@ class OutboundPath final : public Sender::Failures {
   /// Drops everything held for a peer that goes.
   void drop_held(Peer& peer);
   void send_probe(Peer& peer, SaPair& pair, ByteView payload);
+  /// To the endpoint in use, in one piece.
+  void send_path_probe(Peer& peer, SaPair& pair, ByteView payload);
   /// A datagram behind the non-ESP marker (RFC 3948 section 2.2).
   void send_control(const UdpEndpoint& to, ByteView payload);
   /// RFC 3948 section 2.3: one octet 0xFF to peers we have SAs with and sent nothing to lately.
@@ -53,6 +56,7 @@ class OutboundPath final : public Sender::Failures {
     std::uint8_t next_header;
     std::uint8_t tos;
     bool user;
+    bool path_probe = false;
   };
   /// What the routes, the policy and the MTU say about a packet of which `largest` octets go in
   /// one; nullptr when it was dropped.
@@ -61,7 +65,7 @@ class OutboundPath final : public Sender::Failures {
   void from_tun_large(const GsoInfo& gso, const InnerPacket& inner, ByteView packet);
   void hold(Peer& peer, ByteView packet);
   void count_held(Peer& peer, std::size_t dropped);
-  void tell_too_big(const InnerPacket& inner, ByteView packet);
+  void tell_too_big(const InnerPacket& inner, ByteView packet, std::size_t mtu);
   /// Seals each segment behind the one before and queues them as few datagrams.
   void transmit_segments(Peer& peer, const Segmenter& segments, const InnerPacket& inner,
                          ByteView packet);
@@ -74,7 +78,12 @@ class OutboundPath final : public Sender::Failures {
   /// Seals and queues; takes the slot over.
   void transmit(Peer& peer, SaPair& pair, OutboundSa& sa, const Packet& packet,
                 const OuterAddress& to);
+  /// The packet at kHeadroom of `slot`; in fragments where the path asks for it.
   void transmit_user(Peer& peer, std::uint32_t slot, const InnerPacket& inner);
+  void transmit_one(Peer& peer, std::uint32_t slot, const InnerPacket& inner);
+  void transmit_fragments(Peer& peer, const InnerPacket& inner, ByteView packet);
+  /// A slot of the pool, after sending what waits if need be.
+  [[nodiscard]] std::optional<std::uint32_t> take_slot();
   void send_raw(const OuterAddress& to, proto::PeerId peer, ByteView prefix, ByteView octets);
   void drop_slot(std::uint32_t slot, esp::EspDrop why) {
     sender_.pool().release(slot);

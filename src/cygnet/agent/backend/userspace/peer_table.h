@@ -42,6 +42,10 @@ struct Peer {
   std::vector<std::unique_ptr<SaPair>> pairs;
   SaPair* chosen = nullptr;  ///< of `pairs`, with an outbound direction
 
+  /// What the path to it takes (SadBackend::set_path_mtu).
+  std::uint32_t path_mtu = UINT32_MAX;
+  bool path_whole = true;
+
   HoldQueue held;
   std::uint64_t held_dropped = 0;
   std::uint64_t no_sa = 0;

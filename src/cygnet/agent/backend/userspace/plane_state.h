@@ -4,6 +4,8 @@
 /// What the inbound and the outbound path of one data-plane thread share. Everything here belongs
 /// to that thread.
 
+#include <algorithm>
+
 #include "cygnet/agent/backend/common/reporter.h"
 #include "cygnet/agent/backend/common/tun.h"
 #include "cygnet/agent/backend/common/unknown_spis.h"
@@ -35,6 +37,10 @@ struct PlaneState {
   Timestamp now{};             ///< read once a batch
   bool timers_wanted = false;  ///< something waits for a tick
 
+  /// The largest inner packet for this peer.
+  [[nodiscard]] std::size_t mtu_of(const Peer& peer) const {
+    return std::min(config.inner_mtu, peer.path_mtu);
+  }
   void drop(esp::EspDrop why, std::uint64_t n = 1) { drops.add(why, n); }
   void report_user_traffic(Peer& peer) {
     if (!peer.user_traffic.pass(now, kEventInterval)) return;

@@ -48,8 +48,10 @@ void Sender::flush(Line& line) {
     }
     std::array<Outgoing, kBatch> batch;
     std::size_t n = 0;
+    const bool in_one_piece = at(line, 0).path_probe != 0;
     for (std::size_t i = 0; i < line.count && n < kBatch; ++i) {
       const QueuedDatagram& datagram = at(line, i);
+      if ((datagram.path_probe != 0) != in_one_piece) break;
       for (std::uint32_t done = 0; done < datagram.length && n < kBatch;) {
         const Piece next = piece(line, datagram, done);
         batch[n++] = {ByteView(pool_[datagram.slot]).subspan(datagram.offset + done, next.length),
@@ -57,7 +59,7 @@ void Sender::flush(Line& line) {
         done += next.length;
       }
     }
-    const UdpSocket::Sent result = line.socket->send({batch.data(), n});
+    const UdpSocket::Sent result = line.socket->send({batch.data(), n}, in_one_piece);
     sent(line, result.count);
     if (result.error == EAGAIN || result.error == ENOBUFS) {
       line.blocked = true;

@@ -29,6 +29,8 @@ struct QueuedDatagram {
   std::uint8_t tos = 0;
   std::uint8_t attempts = 0;
   bool user = false;  ///< a user's packet: when refused, somebody's traffic is lost
+  /// Not 0: a path probe, whose inner packet has so many octets. It goes in one piece.
+  std::uint32_t path_probe = 0;
   proto::PeerId peer;
 };
 

@@ -98,6 +98,8 @@ Features UserspaceBackend::features() const {
   features.name = "userspace";
   features.lazy_derivation = true;
   features.per_source_spi = true;
+  if (config_.path_mtu_raise > Duration::zero()) features.path_mtu_bound = config_.inner_mtu;
+  features.path_mtu_raise = config_.path_mtu_raise;
   features.notes = notes_;
   if (kInsecureKeyExport) {
     features.notes.emplace_back("INSECURE test build: traffic keys can be exported");
@@ -182,6 +184,14 @@ void UserspaceBackend::send_probe(proto::PeerId peer, proto::SaPairId pair, Byte
   plane_->post([peer, pair, octets = std::move(payload)](DataPlane& plane) {
     plane.send_probe(peer, pair, octets);
   });
+}
+void UserspaceBackend::send_path_probe(proto::PeerId peer, proto::SaPairId pair, Bytes payload) {
+  plane_->post([peer, pair, octets = std::move(payload)](DataPlane& plane) {
+    plane.send_path_probe(peer, pair, octets);
+  });
+}
+void UserspaceBackend::set_path_mtu(proto::PeerId peer, std::uint32_t inner, bool whole) {
+  plane_->post([peer, inner, whole](DataPlane& plane) { plane.set_path_mtu(peer, inner, whole); });
 }
 void UserspaceBackend::send_control_datagram(const UdpEndpoint& to, Bytes payload) {
   plane_->post(

@@ -52,6 +52,8 @@ class UserspaceBackend final : public SadBackend, private PrefixSink {
   void remove_outbound(proto::PeerId peer, proto::SaPairId pair) override;
   void remove_inbound(proto::PeerId peer, proto::SaPairId pair) override;
   void send_probe(proto::PeerId peer, proto::SaPairId pair, Bytes payload) override;
+  void send_path_probe(proto::PeerId peer, proto::SaPairId pair, Bytes payload) override;
+  void set_path_mtu(proto::PeerId peer, std::uint32_t inner, bool whole) override;
   void send_control_datagram(const UdpEndpoint& to, Bytes payload) override;
   void set_soft_packet_limit(std::uint64_t packets) override;
   void query_counters(std::function<void(std::vector<PairCounters>)> done) override;
