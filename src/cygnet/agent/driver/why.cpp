@@ -176,8 +176,8 @@ void pair_steps(Steps& steps, const Agent& agent, const PeerView& peer,
 void path_mtu_step(Steps& steps, const Agent& agent, const PeerView& peer) {
   if (agent.features().path_mtu_bound == 0) {
     steps.add("path MTU", "info",
-              "not probed: packets are as large as the tunnel device takes, and sealed ones are "
-              "fragmented on the way if need be");
+              "not probed, by setting or by this data plane: packets are as large as the tunnel "
+              "device takes");
     return;
   }
   if (!peer.path_mtu) {

@@ -284,7 +284,7 @@ void InboundPath::deliver_user(InboundSa& sa, MutableByteView packet, const Inne
   const auto ecn = ecn_decap(static_cast<Ecn>(inner.ecn), static_cast<Ecn>(outer_tos & 3));
   if (ecn.drop) return state_.drop(EspDrop::kEcn);
   if (static_cast<std::uint8_t>(ecn.ecn) != inner.ecn) write_ecn(packet, inner, ecn.ecn);
-  if (state_.config.clamp_mss) clamp_mss(packet, inner, state_.mtu_of(peer));
+  if (state_.config.clamp_mss) clamp_mss(packet, inner, state_.tcp_mtu_of(peer));
   ++sa.counters.user_packets;
   state_.report_user_traffic(peer);
   coalescer_.add(packet, inner);

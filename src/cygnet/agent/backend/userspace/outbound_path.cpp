@@ -64,7 +64,8 @@ Peer* OutboundPath::judge(const InnerPacket& inner, ByteView packet, std::size_t
                   [&](const IpAddress& address) { return state_.peers.side_of(*peer, address); })) {
     return refuse(EspDrop::kOutboundSource);
   }
-  if (const std::size_t mtu = state_.mtu_of(*peer); largest > mtu && inner.dont_fragment) {
+  if (const std::size_t mtu = state_.mtu_of(*peer, inner.is_v6);
+      largest > mtu && inner.dont_fragment) {
     tell_too_big(inner, packet, mtu);
     return refuse(EspDrop::kTooBig);
   }
@@ -75,7 +76,7 @@ void OutboundPath::from_tun_whole(std::uint32_t slot, const InnerPacket& inner,
                                   MutableByteView packet) {
   Peer* const peer = judge(inner, packet, inner.total_length);
   if (peer == nullptr) return sender_.pool().release(slot);
-  if (state_.config.clamp_mss) clamp_mss(packet, inner, state_.mtu_of(*peer));
+  if (state_.config.clamp_mss) clamp_mss(packet, inner, state_.tcp_mtu_of(*peer));
   state_.report_user_traffic(*peer);
   if (!peer->sendable()) {
     hold(*peer, packet.first(inner.total_length));
@@ -91,7 +92,7 @@ void OutboundPath::from_tun_large(const GsoInfo& gso, const InnerPacket& inner, 
   Peer* const peer = judge(inner, packet, segments->length(0));
   if (peer == nullptr) return;
   state_.report_user_traffic(*peer);
-  const bool fits = segments->length(0) <= state_.mtu_of(*peer);
+  const bool fits = segments->length(0) <= state_.mtu_of(*peer, inner.is_v6);
   if (peer->sendable() && fits) return transmit_segments(*peer, *segments, inner, packet);
   Bytes segment;
   for (std::size_t i = 0; i < segments->count(); ++i) {
@@ -114,7 +115,7 @@ OutboundSa& OutboundPath::lane_of(SaPair& pair, const InnerPacket& inner, ByteVi
 // RFC 4301 section 8.2: what may be fragmented is, before it is sealed, so that no gateway on the
 // way has to and the receiver need not put ESP packets together.
 void OutboundPath::transmit_user(Peer& peer, std::uint32_t slot, const InnerPacket& inner) {
-  if (inner.total_length <= state_.mtu_of(peer) || inner.dont_fragment) {
+  if (inner.total_length <= state_.mtu_of(peer, inner.is_v6) || inner.dont_fragment) {
     return transmit_one(peer, slot, inner);
   }
   transmit_fragments(peer, inner, sender_.pool()[slot].subspan(kHeadroom, inner.total_length));
@@ -122,7 +123,7 @@ void OutboundPath::transmit_user(Peer& peer, std::uint32_t slot, const InnerPack
 }
 
 void OutboundPath::transmit_fragments(Peer& peer, const InnerPacket& inner, ByteView packet) {
-  const auto fragments = Ipv4Fragments::create(inner, packet, state_.mtu_of(peer));
+  const auto fragments = Ipv4Fragments::create(inner, packet, state_.mtu_of(peer, false));
   if (!fragments) return state_.drop(EspDrop::kTooBig);
   for (std::size_t i = 0; i < fragments->count(); ++i) {
     const auto slot = take_slot();

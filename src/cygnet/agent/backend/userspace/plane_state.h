@@ -10,6 +10,7 @@
 #include "cygnet/agent/backend/common/tun.h"
 #include "cygnet/agent/backend/common/unknown_spis.h"
 #include "cygnet/agent/backend/userspace/config.h"
+#include "cygnet/agent/backend/userspace/inner_packet.h"
 #include "cygnet/agent/backend/userspace/peer_table.h"
 #include "cygnet/agent/backend/userspace/sad.h"
 #include "cygnet/agent/backend/userspace/sender.h"
@@ -37,9 +38,26 @@ struct PlaneState {
   Timestamp now{};             ///< read once a batch
   bool timers_wanted = false;  ///< something waits for a tick
 
-  /// The largest inner packet for this peer.
-  [[nodiscard]] std::size_t mtu_of(const Peer& peer) const {
-    return std::min(config.inner_mtu, peer.path_mtu);
+  /// The largest inner packet for this peer, of the family.
+  [[nodiscard]] std::size_t mtu_of(const Peer& peer, bool v6) const {
+    const std::size_t mtu = std::min(config.inner_mtu, peer.path_mtu);
+    return v6 ? mtu : std::min(mtu, least_of(peer));
+  }
+  /// What TCP may fill: for both families, as it needs no packet larger than that.
+  [[nodiscard]] std::size_t tcp_mtu_of(const Peer& peer) const { return mtu_of(peer, false); }
+  /// Over IPv6 a router fragments nothing, and this host does not know of the small path. What
+  /// every IPv6 path carries whole must then do for the packets that can be so small.
+  [[nodiscard]] static std::size_t least_of(const Peer& peer) {
+    constexpr std::uint32_t kLeastPath = 1280;  // RFC 8200 section 5
+    constexpr std::size_t kRoom = kLeastPath - kIpv6HeaderLength - kUdpHeaderLength;
+    if (peer.path_whole || peer.path_mtu > kLeastPath || !peer.endpoint.is_v6() ||
+        peer.chosen == nullptr || peer.chosen->outbound.empty()) {
+      return SIZE_MAX;
+    }
+    const esp::EspFormat& format = peer.chosen->outbound.front()->format;
+    std::size_t inner = kRoom - format.header_length();
+    while (format.packet_length(inner) > kRoom) --inner;
+    return inner;
   }
   void drop(esp::EspDrop why, std::uint64_t n = 1) { drops.add(why, n); }
   void report_user_traffic(Peer& peer) {
