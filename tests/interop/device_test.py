@@ -70,6 +70,20 @@ class TrafficTest(device_support.PairTest):
                                      inner.PROBE_REQUEST, cookie))
         self.loop.until("the agent's answer", lambda: self.python.probe_replies[cookie] == 1)
 
+    def test_the_agent_finds_what_the_path_carries_by_answered_probes(self):
+        self.python.path_limit = 1338
+        self.python.path_probes.clear()
+
+        def found():
+            self.python.send(inner.echo(ipaddress.ip_address(self.second.inner6),
+                                        ipaddress.ip_address(self.real.inner6), 1, 1, b"traffic"))
+            path = self.agent_peer("d2")["path_mtu"]
+            return path if path and path["inner"] == 1338 and path["state"] == "found" else None
+        self.loop.until("the path MTU", found, 60)
+        self.assertLessEqual(max(self.python.path_probes), 1400)
+        self.assertIn(1280, self.python.path_probes)
+        self.assertIn(1400, self.python.path_probes)
+
 
 class RekeyTest(device_support.PairTest):
     def test_the_device_rekeys_under_traffic(self):

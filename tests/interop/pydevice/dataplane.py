@@ -105,6 +105,8 @@ class DataPlane:
 
     def _probe(self, peer, data, now):
         found = inner.parse_probe(data)
+        if found is not None and found[0] == inner.PROBE_PMTU and not inner.has_received_tlv(data):
+            return self._path_probe(peer, 40 + 8 + len(data), found[1])
         if found is None or found[0] not in (inner.PROBE_REQUEST, inner.PROBE_REPLY):
             self.counters["probe-ignored"] += 1
             return
@@ -119,6 +121,13 @@ class DataPlane:
             peer.answers.append(now)
             self._send_to(peer, inner.probe(self.mesh_address, peer.mesh_address,
                                             inner.PROBE_REPLY, cookie))
+
+    def _path_probe(self, peer, octets, cookie):
+        """As if the way here carried path_limit octets and lost what is larger."""
+        self.path_probes.append(octets)
+        if octets <= self.path_limit:
+            self._send_to(peer, inner.probe(self.mesh_address, peer.mesh_address, inner.PROBE_PMTU,
+                                            cookie, inner.received_tlv(octets)))
 
     # -- sending -------------------------------------------------------------------------------
     def send(self, packet):

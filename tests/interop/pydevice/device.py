@@ -65,6 +65,8 @@ class Device(DataPlane):
         self.on_datagram = lambda packet, src_port, dst_port, data: None
         self.echoes = collections.Counter()     # (ident, seq) -> replies
         self.probe_replies = collections.Counter()
+        self.path_limit = 65535         # of the path probes answered
+        self.path_probes = []           # octets of those that came
         # Without its SAs a device starts with a higher boot count, on disk before use (3.3).
         self.state.save(boot_count=self.state["boot_count"] + 1, sequence=0)
         self.initial_contact = True

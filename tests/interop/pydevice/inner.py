@@ -8,7 +8,8 @@ from .esp import IPV4, IPV6, Dropped
 
 ICMP, UDP, ICMPV6 = 1, 17, 58
 PROBE_PORT = 4501
-PROBE_REQUEST, PROBE_REPLY = 1, 2
+PROBE_REQUEST, PROBE_REPLY, PROBE_PMTU = 1, 2, 5
+TLV_RECEIVED = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,8 +105,22 @@ def parse_echo(packet):
     return kind, ident, seq, packet.payload[8:]
 
 
-def probe(src, dst, kind, cookie):
-    return udp(src, PROBE_PORT, dst, PROBE_PORT, struct.pack(">BBH", 1, kind, 0) + cookie)
+def probe(src, dst, kind, cookie, tlvs=b""):
+    return udp(src, PROBE_PORT, dst, PROBE_PORT, struct.pack(">BBH", 1, kind, 0) + cookie + tlvs)
+
+
+def received_tlv(octets):
+    return struct.pack(">HHH", TLV_RECEIVED, 2, octets)
+
+
+def has_received_tlv(data):
+    at = 12
+    while at + 4 <= len(data):
+        kind, length = struct.unpack_from(">HH", data, at)
+        if kind == TLV_RECEIVED:
+            return True
+        at += 4 + length
+    return False
 
 
 def parse_probe(data):
