@@ -554,7 +554,7 @@ std::string status(const char* controller, int up) {
          R"(","since":1699999880000,"address":"198.18.0.2:7443"},"generation":{"counter":"3.12",)" +
          R"("age_ms":240000,"state":"accepted"},"dh_private_values_alive":1,)" +
          R"("sa_pairs_per_peer_max":1,"peers":{"wanted":2,"up":)" + std::to_string(up) +
-         R"(,"proven":1},"sa_pairs":{"installed":3,"claimed":2,"derivations":9},)" +
+         R"(,"proven":1,"asleep":4},"sa_pairs":{"installed":3,"claimed":2,"derivations":9},)" +
          R"("drops":{"replay":3,"icv":0},"certificate_not_after":1702592000000})";
 }
 
@@ -574,7 +574,7 @@ TEST_F(Cli, StatusIsASummaryForPeopleAndTheDefault) {
             "certificate   ends in 30d 0h\n"
             "data plane    userspace\n"
             "              note: no UDP GSO here\n"
-            "peers         2 of 2 up, 1 proven\n"
+            "peers         2 of 2 up, 1 proven, 4 more on demand, asleep\n"
             "SA pairs      3, 2 of them claimed: keys when the first packet needs them\n"
             "drops         replay 3\n\n"
             "PEER     STATE  OUTBOUND   CONFIRMED  HEARD  KEY AGE  RECEIVED  SENT  ENDPOINT\n"

@@ -99,7 +99,10 @@ std::string status_text(const Json& status, const Style& style) {
     out += line("", "note: " + value_text("", note, style));
   }
   out += line("peers", text("peers.up") + " of " + text("peers.wanted") + " up, " +
-                           text("peers.proven") + " proven");
+                           text("peers.proven") + " proven" +
+                           (number(at_path(status, "peers.asleep")) > 0
+                                ? ", " + text("peers.asleep") + " more on demand, asleep"
+                                : ""));
   if (number(at_path(status, "sa_pairs.claimed")) > 0) {
     out += line("SA pairs", text("sa_pairs.installed") + ", " + text("sa_pairs.claimed") +
                                 " of them claimed: keys when the first packet needs them");

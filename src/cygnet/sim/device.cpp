@@ -126,6 +126,7 @@ void Device::connect() {
     hello.resume = core_->cursor();
     hello.revocation_number = core_->revocations().number;
     hello.software = "cygnet-sim";
+    hello.held = core_->held_on_demand();
     Bytes octets = agent::encode_hello(hello);
     ++messages_up;
     octets_up += octets.size() + 4;

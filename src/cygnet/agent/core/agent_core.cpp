@@ -461,6 +461,14 @@ bool AgentCore::is_revoked(const Revocations& list, const crypto::Certificate& c
 
 // ---- Views ----
 
+std::vector<proto::DeviceName> AgentCore::held_on_demand() const {
+  std::vector<proto::DeviceName> out;
+  for (const Peer& peer : peers_) {
+    if (peer.allowed && peer.policy.on_demand && !peer.dims.empty()) out.push_back(peer.device);
+  }
+  return out;
+}
+
 std::function<StoredTable()> AgentCore::table_later() const {
   struct Parts {
     StoredTable table;

@@ -166,6 +166,8 @@ class AgentCore {
   [[nodiscard]] const Revocations& revocations() const { return revocations_; }
   [[nodiscard]] const Pins& pins() const { return pins_; }
   [[nodiscard]] const std::optional<Cursor>& cursor() const { return cursor_; }
+  /// On-demand peers of which there is a DIM, for Hello: the controller keeps no list of them.
+  [[nodiscard]] std::vector<proto::DeviceName> held_on_demand() const;
   [[nodiscard]] StoredTable table() const { return table_later()(); }
   /// The table as of now, put together by the call: any thread, once. It is most of the work.
   [[nodiscard]] std::function<StoredTable()> table_later() const;

@@ -151,6 +151,7 @@ Status Agent::make_link() {
     hello.revocation_number = core_->revocations().number;
     hello.endpoints = options_.endpoints;
     hello.software = options_.software;
+    hello.held = core_->held_on_demand();
     return hello;
   };
   handlers.on_welcome = [this](const WelcomeMessage& message) { welcomed(message); };

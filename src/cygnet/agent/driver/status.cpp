@@ -178,6 +178,8 @@ PeerSummary summarize(const Agent& agent, const PeerView& view) {
     summary.state = "dormant";
   } else if (summary.outbound && !view.rekey->live.empty()) {
     summary.state = "up";
+  } else if (view.policy.on_demand && !view.newest) {
+    summary.state = "asleep";
   } else {
     summary.state = "starting";
   }
@@ -192,11 +194,12 @@ std::string status_json(const Agent& agent, const DataPlaneView& view) {
   std::map<std::string, std::size_t> path_states;
   std::optional<std::uint32_t> smallest;
   std::uint64_t black_holes = 0;
+  std::size_t asleep = 0;
   for (const proto::PeerId id : core.known_peers()) {
     const auto peer = core.view(id);
     if (!peer || !peer->allowed) continue;
-    ++wanted;
     const PeerSummary summary = summarize(agent, *peer);
+    ++(summary.state == "asleep" ? asleep : wanted);
     up += summary.state == "up" || summary.state == "dormant" ? 1U : 0U;
     proven += summary.proven ? 1U : 0U;
     if (!peer->path_mtu) continue;
@@ -241,7 +244,7 @@ std::string status_json(const Agent& agent, const DataPlaneView& view) {
         {"claimed", keying.claimed},
         {"derivations", keying.derivations},
         {"derivations_by_packets", keying.by_data_plane}}},
-      {"peers", {{"wanted", wanted}, {"up", up}, {"proven", proven}}},
+      {"peers", {{"wanted", wanted}, {"up", up}, {"proven", proven}, {"asleep", asleep}}},
       {"path_mtu",
        {{"smallest", or_null(smallest, [](std::uint32_t m) { return m; })},
         {"peers", path_states},

@@ -86,6 +86,8 @@ void dim_steps(Steps& steps, const Agent& agent, const PeerView& peer) {
       text += ", accepted " + age_text(now - remote->accepted_at);
     }
     steps.add("peer's DIM", "ok", text);
+  } else if (peer.policy.on_demand && !peer.last_refusal) {
+    steps.add("peer's DIM", "info", "none asked for: the pair is on demand and had no packet yet");
   } else if (!peer.last_refusal) {
     steps.add("peer's DIM", "fail", "none has come: the peer has not published one yet");
   }
@@ -152,6 +154,10 @@ void pair_steps(Steps& steps, const Agent& agent, const PeerView& peer,
     steps.add("SA pairs", "info", "none");
     return;
   }
+  if (summary.state == "asleep") {
+    steps.add("SA pairs", "info", "none: the pair is on demand");
+    return;
+  }
   const Reason reason = reason_of(peer.rekey->why_not);
   std::string text = std::to_string(summary.pairs) + " pair(s)";
   if (summary.outbound) {
@@ -211,12 +217,15 @@ void path_mtu_step(Steps& steps, const Agent& agent, const PeerView& peer) {
   steps.add("path MTU", bad ? "warn" : "ok", text);
 }
 
-void path_step(Steps& steps, const Agent& agent, const DataPlaneView& view, const PeerView& peer) {
+void path_step(Steps& steps, const Agent& agent, const DataPlaneView& view, const PeerView& peer,
+               const PeerSummary& summary) {
   const auto path = view.paths.find(peer.id);
   if (path != view.paths.end() && path->second.endpoint) {
     steps.add("path", "ok",
               "to " + to_text(*path->second.endpoint) +
                   (path->second.endpoint_learned ? ", learned from its packets" : ", as told"));
+  } else if (summary.state == "asleep") {
+    steps.add("path", "info", "its endpoints are told when the pair wakes");
   } else if (!peer.endpoints.empty()) {
     steps.add("path", "info", std::to_string(peer.endpoints.size()) + " endpoint(s) to try");
   } else {
@@ -308,6 +317,12 @@ Verdict verdict_of(const Agent& agent, const DataPlaneView& view, const PeerView
     return {"works, on old keys: the peer's newest DIM is refused: " + peer.last_refusal->message,
             cure_of(*peer.last_refusal)};
   }
+  if (summary.state == "asleep") {
+    if (const auto away = without_controller(agent, "idle: on demand, and it cannot be woken")) {
+      return *away;
+    }
+    return {"idle: on demand; the first packet for the peer wakes the pair", "nothing to do"};
+  }
   if (summary.state == "dormant") return {"idle: the next packet wakes the pair", "nothing to do"};
   if (summary.state == "up" && summary.newest_on_newest && summary.confirmed) {
     if (const auto away = without_controller(agent, "no rekey can happen")) {
@@ -342,7 +357,7 @@ std::string why_json(const Agent& agent, const DataPlaneView& view, proto::PeerI
     dim_steps(steps, agent, peer);
     negotiation_step(steps, peer);
     pair_steps(steps, agent, peer, summary);
-    path_step(steps, agent, view, peer);
+    path_step(steps, agent, view, peer, summary);
     path_mtu_step(steps, agent, peer);
     probe_step(steps, probes);
   }

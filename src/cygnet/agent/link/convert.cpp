@@ -311,6 +311,7 @@ Bytes encode_hello(const HelloMessage& hello) {
   out.set_revocation_number(hello.revocation_number);
   for (const UdpEndpoint& endpoint : hello.endpoints) write(endpoint, *out.add_endpoints());
   out.set_software(hello.software);
+  for (const proto::DeviceName& peer : hello.held) out.add_held(peer.value());
   return serialize(message);
 }
 

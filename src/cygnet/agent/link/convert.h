@@ -67,6 +67,7 @@ struct HelloMessage {
   std::uint64_t revocation_number = 0;
   std::vector<UdpEndpoint> endpoints;
   std::string software;
+  std::vector<proto::DeviceName> held;  ///< on-demand peers whose DIM the device holds
 };
 struct AckMessage {
   Cursor cursor;

@@ -167,7 +167,7 @@ TEST_F(ApiTest, APolicyThatCannotBeAppliedNamesLineAndColumn) {
   refused(
       "mesh: corp\ndevices: [{name: a}, {name: b}]\n"
       "tests: [{from: a, to: b, expect: allow}]\n");
-  refused("mesh: corp\nrules: [{from: any, to: any, mode: on-demand}]\n");
+  refused("mesh: corp\nrules: [{from: any, to: any, via: hub-1}]\n");
   expect_problem(post("/api/v1/policy/plan", Json::object()), 400, "bad-request");
 }
 

@@ -317,6 +317,8 @@ class Core {
                       const RelayedDim* newer);
   void on_ack(Session& session, const Inbound& message, Times now);
   void on_want(SessionId id, Session& session, const Inbound& message, Times now);
+  void want(DeviceIndex device, DeviceIndex peer, Times now);
+  void want_more(Times now);  ///< what the relay waited for
   void on_report(Session& session, const Inbound& message, Times now);
   [[nodiscard]] std::string counted_code(const std::string& code);
   void on_bad_spi(Session& session, std::uint32_t spi, ByteView source, Times now);

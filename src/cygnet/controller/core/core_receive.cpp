@@ -223,7 +223,12 @@ void Core::on_hello(SessionId id, Session& session, const Inbound& inbound, Time
     if (hello.has_resume()) {
       resume = Relay::Resume{as_bytes(hello.resume().epoch()), hello.resume().position()};
     }
-    welcome.resumed = relay_->attach(device, id, resume, now.mono);
+    std::vector<DeviceIndex> held;
+    for (const std::string& name : hello.held()) {
+      if (const auto peer = index_of_full(name)) held.push_back(*peer);
+    }
+    std::sort(held.begin(), held.end());
+    welcome.resumed = relay_->attach(device, id, resume, now.mono, held);
     counters_.add(welcome.resumed ? "sessions-resumed" : "sessions-snapshot");
   }
   send(id, encode_welcome(welcome));
@@ -237,6 +242,7 @@ void Core::on_hello(SessionId id, Session& session, const Inbound& inbound, Time
   }
   known.told_endpoints = endpoints_of(hello.endpoints(), setup_.limits.endpoints_max);
   refresh_endpoints(device, now);
+  want_more(now);
 }
 
 void Core::on_ack(Session& session, const Inbound& inbound, Times now) {
@@ -250,6 +256,7 @@ void Core::on_ack(Session& session, const Inbound& inbound, Times now) {
   const bool ours = relay_->acknowledge(session.device, as_bytes(ack.cursor().epoch()),
                                         ack.cursor().position(), pending, now.mono);
   counters_.add(ours ? "acks" : "acks-ignored");
+  want_more(now);
 }
 
 void Core::on_want(SessionId id, Session& session, const Inbound& inbound, Times now) {
@@ -276,11 +283,18 @@ void Core::on_want(SessionId id, Session& session, const Inbound& inbound, Times
     send(id, encode_update(std::span(&removal, 1), tail));
     return;
   }
-  // Every allowed pair of this version is told always; wanting one is asking for it again.
   counters_.add("wants");
-  const DeviceIndex device = session.device;
+  want(session.device, *peer, now);
+}
+
+void Core::want(DeviceIndex device, DeviceIndex peer, Times now) {
   commit_in_memory(
-      [this, device, peer = *peer](Position at, Times) { relay_->resend(device, peer, at); }, now);
+      [this, device, peer](Position at, Times when) { relay_->want(device, peer, at, when.mono); },
+      now);
+}
+
+void Core::want_more(Times now) {
+  for (const auto& [device, peer] : relay_->take_wanted()) want(device, peer, now);
 }
 
 void Core::on_endpoints(Session& session, const Inbound& inbound, Times now) {

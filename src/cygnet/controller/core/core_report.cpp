@@ -131,9 +131,9 @@ void Core::on_bad_spi(Session& session, std::uint32_t spi, ByteView source, Time
       if (command) last = theirs_last = now.mono;
     }
     commit_in_memory(
-        [this, self, peer, command](Position at, Times) {
-          relay_->resend(self, peer, at);
-          relay_->resend(peer, self, at);
+        [this, self, peer, command](Position at, Times when) {
+          relay_->want(self, peer, at, when.mono);
+          relay_->want(peer, self, at, when.mono);
           if (!command) return;
           counters_.add("missing-newest");
           // After the DIMs: whoever gets it judges with them in hand.

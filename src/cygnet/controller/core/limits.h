@@ -15,7 +15,7 @@ struct Limits {
   std::uint32_t publishes_per_minute = 120;  ///< of one device
   std::uint32_t reports_per_minute = 600;
   std::uint32_t bad_spi_per_minute = 60;
-  std::uint32_t wants_per_minute = 120;
+  std::uint32_t wants_per_minute = 6000;  ///< a gateway may wake all its on-demand pairs at once
   std::uint32_t renewals_per_minute = 6;
   std::uint32_t joins_per_minute = 6000;     ///< of everyone together: a join costs signatures
   std::size_t direct_messages_max = 256;     ///< waiting for one session, updates apart

@@ -58,11 +58,12 @@ std::string Relay::full_name(DeviceIndex device) const {
 Position Relay::position_for(const Link& link) const {
   if (link.removed) return link.since;
   const Device& peer = devices_[link.peer];
+  if (link.asleep) return std::max(link.since, peer.prefixes_at);
   return std::max({link.since, peer.dim_at, peer.endpoints_at, peer.prefixes_at});
 }
 
 bool Relay::missing(const Link& link) const {
-  if (link.removed) return false;
+  if (link.removed || link.asleep) return false;
   const Device& peer = devices_[link.peer];
   return peer.dim.has_value() && link.acked != peer.counter;
 }
@@ -102,7 +103,7 @@ void Relay::enqueue(Device& device, DeviceIndex index, Link& link, Position key)
 
 //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-3
 //# The controller forwards the DH public value to all authorized peers
-void Relay::changed(DeviceIndex index, Position position) {
+void Relay::changed(DeviceIndex index, Position position, ChangePart part) {
   Device& device = at(index);
   touch(device);
   for (const Link& own : device.links) {
@@ -111,7 +112,7 @@ void Relay::changed(DeviceIndex index, Position position) {
     if (!peer.session) continue;
     Link* link = find(peer, index);
     CYGNET_ASSERT(link != nullptr);
-    enqueue(peer, own.peer, *link, position);
+    if (!link->asleep || part == kPartPrefixes) enqueue(peer, own.peer, *link, position);
   }
 }
 
@@ -141,7 +142,7 @@ void Relay::set_dim(DeviceIndex index, RelayedDim dim, proto::RekeyCounter count
     Link* link = find(peer, index);
     CYGNET_ASSERT(link != nullptr);
     if (missing(*link)) ++(peer.session ? attached : unattached);
-    if (peer.session) enqueue(peer, own.peer, *link, position);
+    if (peer.session && !link->asleep) enqueue(peer, own.peer, *link, position);
   }
   marks_.begin(index, counter, attached, unattached, now);
 }
@@ -166,7 +167,7 @@ void Relay::set_endpoints(DeviceIndex index, std::vector<Endpoint> endpoints, Po
   if (device.endpoints == endpoints) return;
   device.endpoints = std::move(endpoints);
   device.endpoints_at = position;
-  changed(index, position);
+  changed(index, position, kPartEndpoints);
 }
 
 void Relay::set_prefixes(DeviceIndex index, std::vector<policy::PrefixSpec> prefixes,
@@ -182,7 +183,7 @@ void Relay::set_prefixes(DeviceIndex index, std::vector<policy::PrefixSpec> pref
   }
   device.prefixes = std::move(prefixes);
   device.prefixes_at = position;
-  changed(index, position);
+  changed(index, position, kPartPrefixes);
 }
 
 void Relay::put_edge(DeviceIndex a, DeviceIndex b, EdgePolicy policy, Position position,
@@ -208,7 +209,10 @@ void Relay::put_edge(DeviceIndex a, DeviceIndex b, EdgePolicy policy, Position p
     it->policy = shared;
     // "An edge that policy adds at position p counts as if both DIMs were written at p."
     it->since = position;
-    if (!was_there) {
+    if (was_there) {
+      if (it->asleep && !policy.on_demand) awaken(device, *it, now);
+    } else {
+      it->asleep = policy.on_demand;
       it->acked = {};
       if (missing(*it)) {
         marks_.missing_changed(other, device.session ? 1 : 0, device.session ? 0 : 1, now);

@@ -14,6 +14,8 @@
 ///  - A change is encoded once and shared by every session; a session that is up to date and hears
 ///    one change shares even the whole message with all others like it.
 ///  - Cost of a change: the device's peers. Nothing walks the mesh.
+///  - An on-demand edge is *asleep* until one of the two wants the other: its policy and prefixes
+///    are told, DIMs and endpoints are not (relay_demand.cpp).
 ///
 /// The relay knows no DIM's content and asks no clock; it never refuses input, the core has judged
 /// it before. Pure; a value owned by one thread.
@@ -47,6 +49,7 @@ extern const EdgePolicy kDefaultEdgePolicy;
 struct Link {
   DeviceIndex peer = 0;
   bool removed = false;  ///< a tombstone of the edge
+  bool asleep = false;   ///< on demand, and the peer's DIM is not to be told yet
   /// Shared by all edges that behave alike, a mesh has a handful; the relay owns it. Never null.
   const EdgePolicy* policy = &kDefaultEdgePolicy;
   Position since = 0;         ///< the edge came (or went) here
@@ -87,6 +90,9 @@ class Relay {
   void remove_edge(DeviceIndex a, DeviceIndex b, Position at, ServerTime wall, Timestamp now);
   /// Tells `device` again all about a peer, as if it had just changed for it alone (bad SPI).
   void resend(DeviceIndex device, DeviceIndex peer, Position at);
+  /// "On-demand: the controller sends A's DIM to B, awaits B's Ack, then sends B's to A." `device`
+  /// is A. Of an edge that is awake already: resend(). Call it again for what take_wanted() names.
+  void want(DeviceIndex device, DeviceIndex peer, Position at, Timestamp now);
   /// Moves the log on without a change.
   void advance(Position at);
   /// Forgets tombstones removed before a time that no session still waits for.
@@ -100,7 +106,10 @@ class Relay {
   };
   /// A cursor of this epoch, not from the future, is honoured: only what was missed follows. Else a
   /// snapshot: everything between a begin and an end mark. @return whether it was honoured.
-  bool attach(DeviceIndex device, SessionId session, std::optional<Resume> resume, Timestamp now);
+  /// @param held  on-demand peers whose DIM the device says it holds, sorted: those edges are
+  /// awake.
+  bool attach(DeviceIndex device, SessionId session, std::optional<Resume> resume, Timestamp now,
+              const std::vector<DeviceIndex>& held = {});
   void detach(DeviceIndex device, Timestamp now);
   [[nodiscard]] bool attached(DeviceIndex device) const;
   [[nodiscard]] std::optional<SessionId> session_of(DeviceIndex device) const;
@@ -126,6 +135,9 @@ class Relay {
   /// Devices whose session got something to send, in order; each once until next_update() is asked
   /// for it.
   [[nodiscard]] std::vector<DeviceIndex> take_woken();
+
+  /// (device, peer) for which want() has more to do, in the log's order.
+  [[nodiscard]] std::vector<std::pair<DeviceIndex, DeviceIndex>> take_wanted();
 
   // ---- Delivery marks (marks.h) for the devices themselves.
 
@@ -196,10 +208,14 @@ class Relay {
   static Link* find(Device& device, DeviceIndex peer);
   [[nodiscard]] std::string full_name(DeviceIndex device) const;
   [[nodiscard]] Position position_for(const Link& link) const;
-  void changed(DeviceIndex device, Position position);
+  void changed(DeviceIndex device, Position position, ChangePart part);
   void enqueue(Device& device, DeviceIndex index, Link& link, Position key);
   void wake(Device& device, DeviceIndex index);
   void touch(Device& device);
+  void awaken(const Device& device, Link& link, Timestamp now);
+  void awaken_held(DeviceIndex device, const std::vector<DeviceIndex>& held, bool honoured,
+                   Timestamp now);
+  void tell_all(DeviceIndex device, Link& link, Position at, Timestamp now);
   [[nodiscard]] std::uint8_t parts_for(const Link& link, const Device& peer) const;
   SharedOctets encoded_change(DeviceIndex index, const Link& link, std::uint8_t parts);
   void mark_acknowledged(DeviceIndex device, Link& link, Timestamp now);
@@ -215,6 +231,7 @@ class Relay {
   std::set<EdgePolicy> policies_;  ///< that edges point at
   SharedOctets revocations_;
   std::vector<DeviceIndex> woken_;
+  std::vector<std::pair<DeviceIndex, DeviceIndex>> wanted_;
   Marks marks_;
   RelayStats stats_;
   // Scratch of next_update(), empty between calls.

@@ -9,14 +9,16 @@ namespace cygnet::controller {
 
 //= docs/spec/draft-carrel-ipsecme-controller-ike-00.txt#section-A.2
 //# The controller protocol MUST provide for adequate synchronization of the state.
-bool Relay::attach(DeviceIndex index, SessionId id, std::optional<Resume> resume, Timestamp now) {
+bool Relay::attach(DeviceIndex index, SessionId id, std::optional<Resume> resume, Timestamp now,
+                   const std::vector<DeviceIndex>& held) {
   Device& device = at(index);
   if (device.session) detach(index, now);
+  const bool honoured =
+      resume && equal(resume->epoch, epoch_) && resume->position >= 1 && resume->position <= head_;
+  awaken_held(index, held, honoured, now);
   device.session = std::make_unique<Session>();
   Session& session = *device.session;
   session.id = id;
-  const bool honoured =
-      resume && equal(resume->epoch, epoch_) && resume->position >= 1 && resume->position <= head_;
   session.cursor = honoured ? resume->position : 0;
   session.snapshot = !honoured;
   session.snapshot_left = honoured ? 0 : device.links.size();
@@ -45,7 +47,7 @@ bool Relay::attach(DeviceIndex index, SessionId id, std::optional<Resume> resume
     } else {
       // A device without a cursor lost its peer table: what it acknowledged counts no more.
       link.sent = 0;
-      if (!missing(link) && !link.removed && devices_[link.peer].dim) {
+      if (!missing(link) && !link.removed && !link.asleep && devices_[link.peer].dim) {
         link.acked = {};
         marks_.missing_changed(link.peer, +1, 0, now);
       }
@@ -105,6 +107,7 @@ bool Relay::has_update(DeviceIndex index) const {
 }
 
 std::uint8_t Relay::parts_for(const Link& link, const Device& peer) const {
+  if (link.asleep) return kPartPrefixes;
   if (link.since > link.sent) return kPartsAll;
   std::uint8_t parts = 0;
   if (peer.dim_at > link.sent) parts |= kPartDim;
@@ -121,9 +124,9 @@ SharedOctets Relay::encoded_change(DeviceIndex index, const Link& link, std::uin
     }
     return device.encoded_removal;
   }
-  // The pair's policy travels with everything and with nothing less; most pairs have the default
-  // one and so share the octets.
-  const bool whole = parts == kPartsAll;
+  // The pair's policy travels with everything there is to tell and with nothing less; most pairs
+  // have the default one and so share the octets.
+  const bool whole = parts == kPartsAll || link.asleep;
   const bool plain = !whole || *link.policy == kDefaultEdgePolicy;
   SharedOctets& cached = device.encoded[parts];
   if (plain && cached) return cached;
@@ -177,7 +180,7 @@ SharedOctets Relay::next_update(DeviceIndex index, std::size_t size_max) {
   session.cursor = std::max(session.cursor, reached);
   tail.position = session.cursor;
   for (Link* link : told) {
-    if (link->removed || !devices_[link->peer].dim) continue;
+    if (link->removed || link->asleep || !devices_[link->peer].dim) continue;
     link->unacked = session.cursor;
     link->told = devices_[link->peer].counter;
     session.unacked.push_back({session.cursor, link->peer});
@@ -225,6 +228,8 @@ void Relay::mark_acknowledged(DeviceIndex index, Link& link, Timestamp now) {
   if (was_missing && !missing(link)) {
     marks_.acknowledged(link.peer, index, devices_[index].session != nullptr, now);
   }
+  const Link* const back = find(devices_[link.peer], index);
+  if (back != nullptr && back->asleep) wanted_.emplace_back(link.peer, index);
 }
 
 bool Relay::acknowledge(DeviceIndex index, ByteView epoch, Position cursor,

@@ -58,10 +58,16 @@ class RelayWorld {
                              std::make_shared<const Bytes>(Bytes{1}), wall},
                   proto::RekeyCounter(1, generation), next(), now);
   }
-  bool attach(DeviceIndex d, bool resume = false) {
+  bool attach(DeviceIndex d, bool resume = false, const std::vector<DeviceIndex>& held = {}) {
     std::optional<Relay::Resume> from;
     if (resume) from = Relay::Resume{relay.epoch(), listeners_[d].cursor};
-    return relay.attach(d, SessionId(++sessions_), from, now);
+    const bool honoured = relay.attach(d, SessionId(++sessions_), from, now, held);
+    want_more();
+    return honoured;
+  }
+  void want(DeviceIndex d, DeviceIndex peer) {
+    relay.want(d, peer, next(), now);
+    want_more();
   }
   void detach(DeviceIndex d) { relay.detach(d, now); }
 
@@ -112,6 +118,7 @@ class RelayWorld {
       list.push_back({peer, proto::RekeyCounter(1, heard(d, peer))});
     }
     EXPECT_TRUE(relay.acknowledge(d, relay.epoch(), listeners_[d].cursor, list, now));
+    want_more();
   }
 
   [[nodiscard]] std::uint32_t heard(DeviceIndex d, DeviceIndex of) {
@@ -130,6 +137,12 @@ class RelayWorld {
   ServerTime wall{std::chrono::hours(24 * 365 * 50)};
 
  private:
+  void want_more() {
+    for (const auto& [device, peer] : relay.take_wanted()) {
+      relay.want(device, peer, next(), now);
+    }
+  }
+
   std::vector<Listener> listeners_;
   std::vector<std::uint32_t> newest_;
   Position next_ = 0;

@@ -61,7 +61,7 @@ class DeviceNames {
 
 /// What works in this build; the rest of the schema is refused with "not supported yet".
 struct Features {
-  bool on_demand = false;
+  bool on_demand = true;
   bool via = false;
   bool transport = false;  ///< transport and BEET modes
   bool ppk = false;

@@ -162,8 +162,6 @@ const BadCase kBadCases[] = {
      "policy-not-supported", "m.yaml:2:13", "not supported yet"},
     {"TransportAsMode", "mesh: corp\nrules: [{from: any, to: any, mode: transport}]\n",
      "policy-value", "m.yaml:2:36", "proposal"},
-    {"OnDemand", "mesh: corp\nrules: [{from: any, to: any, mode: on-demand}]\n",
-     "policy-not-supported", "m.yaml:2:36", "not supported yet"},
     {"Via", "mesh: corp\ndevices: [{name: hub}]\nrules: [{from: any, to: any, via: hub}]\n",
      "policy-not-supported", "m.yaml:3:35", "not supported yet"},
     {"Ppk", "mesh: corp\nppk: {mandatory: true}\n", "policy-not-supported", "m.yaml:2:6",
