@@ -192,6 +192,41 @@ TEST(CoreSession, WhoAsksWithoutReadingTheAnswersIsSentAway) {
   EXPECT_TRUE(a.goaway().starts_with("backlog: ")) << a.goaway();
 }
 
+TEST(CoreSession, AnOnDemandPairWakesByWantThePeerFirstAndByHelloAfterARestart) {
+  CoreWorld world;
+  Device& a = world.add("a");
+  Device& b = world.add("b");
+  ASSERT_TRUE(world.apply("rules:\n  - {from: any, to: any, mode: on-demand}\n"));
+  for (Device* device : {&a, &b}) {
+    world.attach(*device);
+    ASSERT_TRUE(world.publish(*device, 1, 1).accepted());
+  }
+  world.pull_all();
+  EXPECT_FALSE(a.about("b.corp")->has_dim());
+  EXPECT_EQ(a.about("b.corp")->policy().mode(), pb::PairPolicy::ON_DEMAND);
+  pb::FromDevice want;
+  want.mutable_want()->set_device("b.corp");
+  world.say(a, want);
+  world.pull_all();
+  EXPECT_TRUE(b.about("a.corp")->has_dim());
+  EXPECT_FALSE(a.about("b.corp")->has_dim());
+  world.acknowledge(b);
+  world.pull_all();
+  EXPECT_TRUE(a.about("b.corp")->has_dim());
+  world.acknowledge(a);
+
+  world.restart();
+  for (Device* device : {&a, &b}) device->heard.clear();
+  world.attach(a, true, {"b.corp", "nobody.corp", "no such, name"});
+  world.attach(b, true, {"a.corp"});
+  world.pull_all();
+  for (Device* device : {&a, &b}) device->heard.clear();
+  ASSERT_TRUE(world.publish(a, 1, 2).accepted());
+  world.pull_all();
+  ASSERT_TRUE(b.about("a.corp"));
+  EXPECT_TRUE(b.about("a.corp")->has_dim()) << "awake, as b said";
+}
+
 TEST(CoreSession, WantIsAnsweredForAllowedPeersAndWithATombstoneForOthers) {
   CoreWorld world;
   Device& a = world.add("a");

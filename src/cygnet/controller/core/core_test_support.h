@@ -243,12 +243,13 @@ class CoreWorld {
     core->connected(*device.session, {certificate.value_or(*device.certificate)}, cookie, now);
     collect();
   }
-  void attach(Device& device, bool resume = false) {
+  void attach(Device& device, bool resume = false, const std::vector<std::string>& held = {}) {
     if (device.session) drop(device);
     connect(device);
     pb::FromDevice message;
     message.mutable_hello()->set_version_min(1);
     message.mutable_hello()->set_version_max(1);
+    for (const std::string& name : held) message.mutable_hello()->add_held(name);
     if (resume && device.cursor) *message.mutable_hello()->mutable_resume() = *device.cursor;
     say(device, message);
     pull(device);

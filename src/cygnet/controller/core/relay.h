@@ -213,8 +213,7 @@ class Relay {
   void wake(Device& device, DeviceIndex index);
   void touch(Device& device);
   void awaken(const Device& device, Link& link, Timestamp now);
-  void awaken_held(DeviceIndex device, const std::vector<DeviceIndex>& held, bool honoured,
-                   Timestamp now);
+  void awaken_held(DeviceIndex device, const std::vector<DeviceIndex>& held, Timestamp now);
   void tell_all(DeviceIndex device, Link& link, Position at, Timestamp now);
   [[nodiscard]] std::uint8_t parts_for(const Link& link, const Device& peer) const;
   SharedOctets encoded_change(DeviceIndex index, const Link& link, std::uint8_t parts);

@@ -41,21 +41,14 @@ void Relay::want(DeviceIndex index, DeviceIndex peer, Position position, Timesta
   }
 }
 
-void Relay::awaken_held(DeviceIndex index, const std::vector<DeviceIndex>& held, bool honoured,
-                        Timestamp now) {
+void Relay::awaken_held(DeviceIndex index, const std::vector<DeviceIndex>& held, Timestamp now) {
+  if (held.empty()) return;
   Device& device = devices_[index];
   for (Link& link : device.links) {
-    if (link.removed || !link.policy->on_demand) continue;
-    if (std::binary_search(held.begin(), held.end(), link.peer)) {
-      awaken(device, link, now);
-      // That peer may hold nothing of ours, or we of it nothing new.
-      if (find(devices_[link.peer], index)->asleep) wanted_.emplace_back(index, link.peer);
-    } else if (!honoured && !link.asleep) {
-      // It lost its peer table: to it this edge is new.
-      if (missing(link)) marks_.missing_changed(link.peer, 0, -1, now);
-      link.asleep = true;
-      link.acked = {};
-    }
+    if (link.removed || !std::binary_search(held.begin(), held.end(), link.peer)) continue;
+    awaken(device, link, now);
+    // That peer may hold nothing of ours.
+    if (find(devices_[link.peer], index)->asleep) wanted_.emplace_back(index, link.peer);
   }
 }
 

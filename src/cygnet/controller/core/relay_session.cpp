@@ -15,7 +15,7 @@ bool Relay::attach(DeviceIndex index, SessionId id, std::optional<Resume> resume
   if (device.session) detach(index, now);
   const bool honoured =
       resume && equal(resume->epoch, epoch_) && resume->position >= 1 && resume->position <= head_;
-  awaken_held(index, held, honoured, now);
+  awaken_held(index, held, now);
   device.session = std::make_unique<Session>();
   Session& session = *device.session;
   session.id = id;
