@@ -10,8 +10,10 @@ DEMAND = "  - {from: role=site, to: role=site, mode: on-demand}"
 
 class OnDemand(MeshTest):
     devices = 3
+    data_planes = "userspace"
 
     def start(self):
+        self.mesh.choose_data_planes(self.data_planes)
         path = self.start_controller()
         with open(path) as f:
             policy = f.read().replace("  - {from: role=site, to: role=site}", DEMAND)

@@ -34,7 +34,7 @@ class MeshTest(unittest.TestCase):
     def clean_up(self):
         outcome = getattr(self, "_outcome", None)
         errors = getattr(getattr(outcome, "result", None), "errors", []) + getattr(getattr(outcome, "result", None), "failures", [])
-        if any(test is self for test, _ in errors):
+        if any(getattr(test, "test_case", test) is self for test, _ in errors):
             for process in self.lab.processes:
                 print(f"---- {process.name}\n{process.tail(25)}", file=sys.stderr)
         self.lab.close()

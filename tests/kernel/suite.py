@@ -41,6 +41,7 @@ CASES = [
     Case("mesh", UML, 300, f"{E2E}/mesh_test.py:MeshComesUp"),
     Case("mesh", QEMU, 300, f"{E2E}/mesh_test.py"),
     Case("rekey", UML, 300, f"{HERE}/rekey_test.py"),
+    Case("on_demand", UML, 300, f"{HERE}/on_demand_kernel_test.py"),
     Case("facts", BOTH, 300, f"{HERE}/facts_test.py"),
 ]
 

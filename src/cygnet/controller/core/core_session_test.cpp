@@ -196,6 +196,8 @@ TEST(CoreSession, AnOnDemandPairWakesByWantThePeerFirstAndByHelloAfterARestart) 
   CoreWorld world;
   Device& a = world.add("a");
   Device& b = world.add("b");
+  Device& c = world.add("c");
+  ASSERT_TRUE(world.apply("rules:\n  - {from: any, to: any}\n"));
   ASSERT_TRUE(world.apply("rules:\n  - {from: any, to: any, mode: on-demand}\n"));
   for (Device* device : {&a, &b}) {
     world.attach(*device);
@@ -225,6 +227,9 @@ TEST(CoreSession, AnOnDemandPairWakesByWantThePeerFirstAndByHelloAfterARestart) 
   world.pull_all();
   ASSERT_TRUE(b.about("a.corp"));
   EXPECT_TRUE(b.about("a.corp")->has_dim()) << "awake, as b said";
+  world.attach(c);
+  world.pull_all();
+  EXPECT_FALSE(c.about("a.corp")->has_dim()) << "an earlier version of the policy counts no more";
 }
 
 TEST(CoreSession, WantIsAnsweredForAllowedPeersAndWithATombstoneForOthers) {

@@ -192,6 +192,7 @@ void Relay::put_edge(DeviceIndex a, DeviceIndex b, EdgePolicy policy, Position p
   advance(position);
   at(std::max(a, b));  // both exist before references are taken
   const EdgePolicy* const shared = &*policies_.insert(policy).first;
+  const bool sleeps = policy.on_demand && !is_told(a, b);
   for (const auto& [self, other] : {std::pair{a, b}, std::pair{b, a}}) {
     Device& device = at(self);
     auto it = std::lower_bound(device.links.begin(), device.links.end(), other,
@@ -210,9 +211,9 @@ void Relay::put_edge(DeviceIndex a, DeviceIndex b, EdgePolicy policy, Position p
     // "An edge that policy adds at position p counts as if both DIMs were written at p."
     it->since = position;
     if (was_there) {
-      if (it->asleep && !policy.on_demand) awaken(device, *it, now);
+      sleeps ? put_to_sleep(device, *it, now) : awaken(device, *it, now);
     } else {
-      it->asleep = policy.on_demand;
+      it->asleep = sleeps;
       it->acked = {};
       if (missing(*it)) {
         marks_.missing_changed(other, device.session ? 1 : 0, device.session ? 0 : 1, now);

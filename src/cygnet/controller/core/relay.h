@@ -212,7 +212,9 @@ class Relay {
   void enqueue(Device& device, DeviceIndex index, Link& link, Position key);
   void wake(Device& device, DeviceIndex index);
   void touch(Device& device);
+  [[nodiscard]] bool is_told(DeviceIndex a, DeviceIndex b) const;
   void awaken(const Device& device, Link& link, Timestamp now);
+  void put_to_sleep(const Device& device, Link& link, Timestamp now);
   void awaken_held(DeviceIndex device, const std::vector<DeviceIndex>& held, Timestamp now);
   void tell_all(DeviceIndex device, Link& link, Position at, Timestamp now);
   [[nodiscard]] std::uint8_t parts_for(const Link& link, const Device& peer) const;

@@ -4,13 +4,31 @@
 //
 // An edge sleeps on both sides. A wish of A's wakes B's side first: B is told A's DIM. Only when B
 // has acknowledged it, A's side wakes and A is told B's: the SAs that A's first packet comes in on
-// are there before it can be sent. What is awake stays so. Nothing of this is stored: a device says
-// in Hello whose DIMs it holds, and for those both sides are awake again.
+// are there before it can be sent. What is awake stays so, and an edge that was permanent and told
+// is awake. Nothing of this is stored: a device says in Hello whose DIMs it holds, and for those
+// both sides are awake again.
 #include <algorithm>
 
 #include "cygnet/controller/core/relay.h"
 
 namespace cygnet::controller {
+
+/// Whether one of the two has been told the other's DIM: then policy that makes the edge on-demand
+/// comes too late. Not so while a stored log is replayed, whatever versions of the policy it has.
+bool Relay::is_told(DeviceIndex a, DeviceIndex b) const {
+  const auto told = [this](DeviceIndex device, DeviceIndex peer) {
+    const Link* const link = find_link(device, peer);
+    return link != nullptr && !link->removed && link->told != proto::RekeyCounter();
+  };
+  return told(a, b) || told(b, a);
+}
+
+void Relay::put_to_sleep(const Device& device, Link& link, Timestamp now) {
+  if (link.asleep) return;
+  const bool attached = device.session != nullptr;
+  if (missing(link)) marks_.missing_changed(link.peer, attached ? -1 : 0, attached ? 0 : -1, now);
+  link.asleep = true;
+}
 
 void Relay::awaken(const Device& device, Link& link, Timestamp now) {
   if (!link.asleep) return;

@@ -185,6 +185,22 @@ TEST_F(OnDemand, PolicyThatMakesItPermanentWakesItAndAReturnAfterRemovalSleeps) 
   EXPECT_EQ(world.missing(0), (Missing{0, 0}));
 }
 
+TEST_F(OnDemand, APermanentEdgeThatWasToldStaysAwakeAndOneThatWasNotSleeps) {
+  world.edge(0, 2);
+  world.drain(2);
+  world.edge(0, 2, kDemand);
+  EXPECT_EQ(world.missing(0), (Missing{1, 0}));
+  world.drain(0);
+  EXPECT_EQ(world.heard(0, 2), 1U) << "d2 was told and may send";
+  world.edge(1, 2);
+  EXPECT_EQ(world.missing(1), (Missing{1, 0}));
+  world.edge(1, 2, kDemand);
+  EXPECT_EQ(world.missing(1), (Missing{0, 0}));
+  world.drain_all();
+  EXPECT_EQ(world.heard(1, 2), 0U);
+  EXPECT_EQ(world.heard(2, 1), 0U);
+}
+
 TEST_F(OnDemand, NobodyIsToldAnythingOfAnEdgeThatIsNotThere) {
   world.want(0, 2);
   world.drain_all();
