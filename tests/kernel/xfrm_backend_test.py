@@ -18,7 +18,9 @@ class XfrmBackend(unittest.TestCase):
         done = subprocess.run([os.path.join(BIN, "xfrm_kernel_test"), f"--gtest_output=xml:{results}"],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
         tests = ET.parse(results).getroot().findall(".//testcase") if os.path.exists(results) else []
-        self.assertEqual(done.returncode, 0, done.stdout[-6000:])
+        # A failed test shows its namespaces after what it expected: both matter.
+        first = max(0, done.stdout.find("Failure") - 500)
+        self.assertEqual(done.returncode, 0, f"{done.stdout[first:first + 3000]}\n[…]\n{done.stdout[-6000:]}")
         self.assertGreaterEqual(len(tests), 38, "tests of the backend are missing")
         for test in tests:
             self.assertEqual((test.get("status"), test.get("result")), ("run", "completed"), test.get("name"))
